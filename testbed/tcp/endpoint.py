@@ -1,0 +1,119 @@
+"""One side of a connection: what it has sent, what it has acknowledged, and its state."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .states import STEP, Event, State
+
+UNKNOWN_SCALE = -1
+"""The window scale of a side whose SYN was not captured."""
+
+
+class Transition(NamedTuple):
+    """One state change, as the wire shows it.
+
+    state         the state entered
+    event         why
+    frame         the segment that caused it
+    time_ns       when that segment was captured
+    confirmed_by  the frame of the answer that proves the segment arrived; `frame` itself when
+                  sending it was the event, or when the answer needs no proof
+    """
+
+    state: State
+    event: Event
+    frame: int
+    time_ns: int
+    confirmed_by: int
+
+
+class Endpoint:
+    """The sending half of one direction and the state of the TCP that sends it.
+
+    All sequence numbers are absolute.  A number that is not known yet is None.
+    """
+
+    __slots__ = (
+        "ack_of_fin",
+        "base",
+        "data_end",
+        "data_start",
+        "dup_acks",
+        "fin_acked_frame",
+        "fin_frame",
+        "fin_seq",
+        "fin_time",
+        "highest_to_ack",
+        "is_client",
+        "last_ack",
+        "last_ack_time",
+        "last_length",
+        "last_notes",
+        "mss",
+        "next_seq",
+        "next_seq_time",
+        "packets",
+        "payload_packets",
+        "rst_frame",
+        "sack",
+        "saw_syn",
+        "scale",
+        "state",
+        "syn_frame",
+        "syn_time",
+        "timestamps",
+        "transitions",
+        "window",
+    )
+
+    def __init__(self, is_client: bool) -> None:
+        self.is_client = is_client
+        self.state = State.CLOSED
+        self.transitions: list[Transition] = []
+        self.base: int | None = None  # the ISN, or one before the first number seen
+        self.saw_syn = False
+        self.syn_frame = 0
+        self.syn_time = 0
+        self.scale = UNKNOWN_SCALE
+        self.mss: int | None = None
+        self.timestamps = False  # did the SYN offer timestamps (RFC 7323)
+        self.next_seq: int | None = None  # one past the highest number sent
+        self.next_seq_time = 0
+        self.highest_to_ack: int | None = None  # one past the highest number sent without a gap
+        self.last_ack: int | None = None  # the last acknowledgment number it sent
+        self.last_ack_time = 0
+        self.window = -1  # the last window it advertised, unscaled
+        self.dup_acks = 0
+        self.sack: bytes = b""  # the options of its last segment that carried SACK blocks
+        self.last_notes = 0
+        self.last_length = 0
+        self.packets = 0
+        self.payload_packets = 0
+        self.data_start: int | None = None
+        self.data_end: int | None = None
+        self.fin_seq: int | None = None
+        self.fin_frame = 0  # its latest transmission
+        self.fin_time = 0
+        self.fin_acked_frame = 0
+        self.ack_of_fin: tuple[int, int] | None = None  # (frame, time): came while a FIN was under way to us
+        self.rst_frame = 0
+
+    @property
+    def side(self) -> str:
+        """``client`` or ``server``."""
+        return "client" if self.is_client else "server"
+
+    @property
+    def payload_bytes(self) -> int:
+        """Payload bytes by sequence space: what was sent twice counts once."""
+        if self.data_start is None or self.data_end is None:
+            return 0
+        return (self.data_end - self.data_start) & 0xFFFFFFFF
+
+    def step(self, event: Event, frame: int, time_ns: int, confirmed_by: int | None = None) -> None:
+        """Walk the edge for `event`, if the present state has one."""
+        state = STEP.get((self.state, event))
+        if state is not None:
+            self.state = state
+            self.transitions.append(Transition(state, event, frame, time_ns, confirmed_by or frame))

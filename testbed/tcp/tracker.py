@@ -1,0 +1,83 @@
+"""From a stream of segments to connections: a four-tuple's incarnations told apart.
+
+A SYN begins a new connection when its four-tuple is unknown, when its initial sequence number
+differs from the one its direction began with (the port was reused: RFC 9293 section 3.6.1), or
+when the number is the same but the old connection had ended.  Everything else belongs to the
+connection its four-tuple has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ..wire.segment import ACK, RST, SYN, Segment, endpoints, reverse
+from .connection import Connection
+
+WELL_KNOWN = 1024
+
+
+class Tracker:
+    """Feeds segments to their connections.
+
+    keep   keep every segment of each connection (`Connection.exchanges`): for ladders and
+           transcripts; a summary needs none
+    """
+
+    def __init__(self, *, keep: bool = False) -> None:
+        self.keep = keep
+        self.connections: list[Connection] = []
+        self._flows: dict[bytes, tuple[Connection, bool]] = {}
+
+    def feed(self, segment: Segment) -> Connection:
+        """Take one segment; returns the connection it belongs to."""
+        entry = self._flows.get(segment.flow)
+        if entry is None or (segment.flags & SYN and self._begins_anew(segment, *entry)):
+            entry = self._open(segment, reused=entry is not None)
+        connection, from_client = entry
+        connection.feed(segment, from_client)
+        return connection
+
+    def feed_all(self, segments: Iterable[Segment]) -> Tracker:
+        """Take every segment of an iterable."""
+        for segment in segments:
+            self.feed(segment)
+        return self
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self.connections)
+
+    @staticmethod
+    def _begins_anew(segment: Segment, connection: Connection, from_client: bool) -> bool:
+        end = connection.client if from_client else connection.server
+        if end.base is None:
+            return False
+        if segment.seq is not None and segment.seq != end.base:
+            return not segment.flags & ACK or end.saw_syn
+        if segment.flags & ACK:
+            return False
+        return end.fin_seq is not None or bool(end.rst_frame)
+
+    def _open(self, segment: Segment, *, reused: bool) -> tuple[Connection, bool]:
+        from_client, roles = _roles(segment)
+        client_flow = segment.flow if from_client else reverse(segment.flow)
+        connection = Connection(
+            len(self.connections) + 1, client_flow, segment, roles=roles, keep=self.keep, port_reused=reused
+        )
+        self.connections.append(connection)
+        self._flows[client_flow] = (connection, True)
+        self._flows[reverse(client_flow)] = (connection, False)
+        return self._flows[segment.flow]
+
+
+def _roles(segment: Segment) -> tuple[bool, str]:
+    """Whether this first segment comes from the client, and how that is known.
+
+    Without a SYN the end with the lower, better known port is taken for the server.
+    """
+    if segment.flags & SYN and not segment.flags & RST:
+        return not segment.flags & ACK, "syn"
+    source, destination = endpoints(segment.flow)
+    ports = [int(a.port) if a.port.isdigit() else 0 for a in (source, destination)]
+    if ports[0] == ports[1]:
+        return True, "inferred"
+    return ports[1] < ports[0], "inferred"

@@ -1,0 +1,330 @@
+"""Opens a capture of any format and hands out its packets, or the TCP segments in them.
+
+    with open_capture("incident.pcapng.gz") as capture:
+        for segment in capture.segments():
+            ...
+    print(capture.packets, capture.other, capture.problems)
+
+The format is found by the first bytes, never by the file's name.  Everything is streamed in pieces
+of at most about 1 MiB, so that neither a big file nor a gzip bomb is ever in memory, and a pipe is
+read as soon as it has something.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, BinaryIO, Final, Protocol, Self, cast
+
+from ..errors import UnreadableInput
+from . import linktype, pcap, pcapng
+from .decode import Decoder, IcmpError
+from .pcap import PcapParser, Row
+from .pcapng import PcapngParser
+from .segment import Packet, Segment
+
+CHUNK: Final = 1 << 20
+"""Bytes asked for at once."""
+
+HEAD: Final = 4096
+"""Bytes by which a text is recognised, when it has no line end before."""
+
+EXPECTED: Final = "a capture: pcap, pcapng (either may be gzipped) or tcpdump's text"
+
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+
+_NOT_OURS: Final = (
+    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd: unzstd it first"),
+    (b"\xfd7zXZ\x00", "it is compressed with xz: unxz it first"),
+    (b"BZh", "it is compressed with bzip2: bunzip2 it first"),
+    (b"\x04\x22\x4d\x18", "it is compressed with lz4: unlz4 it first"),
+    (b"PK\x03\x04", "it is a zip archive: unzip it first"),
+    (b"\x1f\x8b", "it is gzipped twice: gunzip it first"),
+    (b"snoop\x00", "it is a snoop capture: convert it with editcap"),
+    (b"GMBU", "it is a Network Monitor capture: convert it with editcap"),
+    (b"RTSS", "it is a Network Monitor capture: convert it with editcap"),
+    (b"XCP\x00", "it is a NetXRay capture: convert it with editcap"),
+)
+
+
+class _Parser(Protocol):
+    """What `PcapParser` and `PcapngParser` have in common."""
+
+    packets: int
+    truncated: int
+    problems: list[str]
+    stopped: bool
+    detail: str
+
+    @property
+    def drops(self) -> int | None: ...
+    @property
+    def link_numbers(self) -> list[int]: ...
+    def feed(self, chunk: bytes) -> list[Row]: ...
+    def finish(self) -> None: ...
+
+
+class TextReading(Protocol):
+    """What a reader of text transcripts answers with (`wire.text.TextCapture`)."""
+
+    problems: list[str]
+    disagreements: list[str]
+    packets: int
+
+    def segments(self) -> Iterator[Segment]: ...
+
+
+def text_reader() -> tuple[Callable[[bytes], bool], Callable[[BinaryIO, str], TextReading]]:
+    """The two functions of `wire.text`: does it look like a transcript, and read it."""
+    from . import text
+
+    return text.looks_like_text, text.read_text
+
+
+class _Prefixed(io.RawIOBase):
+    """A stream whose first bytes were already read: they come again, then the rest."""
+
+    def __init__(self, head: bytes, stream: BinaryIO) -> None:
+        self._head = head
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = self._head[: len(buffer)]
+        if chunk:
+            self._head = self._head[len(chunk) :]
+        else:
+            chunk = _read_some(self._stream, len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+
+def _read_some(stream: BinaryIO, size: int) -> bytes:
+    """What a stream has, at most `size` bytes, b"" at its end.  `read1` does not wait for all of them."""
+    read = getattr(stream, "read1", stream.read)
+    return cast(bytes, read(size)) or b""
+
+
+class CaptureFile:
+    """One capture being read; it can be gone through once, by `segments()` or as an iterator of packets.
+
+    path               what was opened; "-" is standard input
+    format             "pcap", "pcapng", "text", with ".gz" when it was compressed
+    detail             byte order and resolution, for whoever wants to know
+    link_types         names of the link types met so far, such as "ETHERNET"
+    problems           one line for each thing wrong with the file; complete once all was read
+    disagreements      of a text: where what it prints and the bytes it shows differ
+    drops              packets that the file itself says were not captured; None where it says nothing
+    packets            packets read so far: a piece is read ahead of what was handed out
+    truncated          those of them that the snap length cut
+    other              packets that hold no TCP segment, by protocol name; only `segments()` counts them
+    icmp_errors        ICMP errors that quote a segment, at most `decode.MAX_ICMP_ERRORS`
+    icmp_errors_seen   how many there were
+
+    Error handling: what is wrong inside a file is told in `problems`, and everything before it stands;
+    only a file that cannot be taken for a capture at all raises (`open_capture`).
+    """
+
+    def __init__(self, source: BinaryIO, path: str, closing: list[io.IOBase | BinaryIO]) -> None:
+        self.path = path
+        self._closing = closing
+        self._problems: list[str] = []
+        self._decoder = Decoder()
+        self._parser: _Parser | None = None
+        self._text: TextReading | None = None
+        suffix = ""
+        head = self._read_head(source, b"")
+        if head[:2] == _GZIP_MAGIC:
+            unzipped = gzip.GzipFile(fileobj=io.BufferedReader(_Prefixed(head, source), CHUNK))
+            self._closing.append(unzipped)
+            source, suffix = cast(BinaryIO, unzipped), ".gz"
+            head = self._read_head(source, b"")
+        self._head, self._source = head, source
+        self.format = self._recognise(head) + suffix
+
+    def _read_head(self, source: BinaryIO, head: bytes) -> bytes:
+        """Enough of the beginning to tell the format by, and no more than that waited for."""
+        try:
+            while len(head) < HEAD:
+                if head[:4] in pcap.MAGICS or head[:4] == pcapng.MAGIC:
+                    if len(head) >= pcap.FILE_HEADER_SIZE:
+                        break
+                elif len(head) >= 4 and (b"\n" in head or head[:2] == _GZIP_MAGIC):
+                    break
+                chunk = _read_some(source, 1 << 16)
+                if not chunk:
+                    break
+                head += chunk
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            if not head:
+                raise UnreadableInput(
+                    f"{self.path}: damaged gzip data ({error}); expected {EXPECTED}"
+                ) from None
+            self._problems.append(f"damaged gzip data: {error}")
+        except OSError as error:
+            raise UnreadableInput(f"{self.path}: cannot be read: {error.strerror or error}") from None
+        return head
+
+    def _recognise(self, head: bytes) -> str:
+        if not head:
+            raise UnreadableInput(f"{self.path}: empty; expected {EXPECTED}")
+        if head[:4] in pcap.MAGICS:
+            if len(head) < pcap.FILE_HEADER_SIZE:
+                raise UnreadableInput(
+                    f"{self.path}: cut after {len(head)} bytes, inside the file header; expected {EXPECTED}"
+                )
+            self._parser = PcapParser()
+            return "pcap"
+        if head[:4] == pcapng.MAGIC:
+            self._parser = PcapngParser()
+            return "pcapng"
+        for magic, remark in _NOT_OURS:
+            if head.startswith(magic):
+                raise UnreadableInput(f"{self.path}: {remark}; expected {EXPECTED}")
+        looks_like_text, read_text = text_reader()
+        if not looks_like_text(head):
+            raise UnreadableInput(
+                f"{self.path}: not a capture (it begins with {head[:8].hex(' ')}); expected {EXPECTED}"
+            )
+        stream = io.BufferedReader(_Prefixed(head, self._source), CHUNK)
+        self._text = read_text(cast(BinaryIO, stream), self.path)
+        return "text"
+
+    # ---- what is known of it
+
+    @property
+    def link_types(self) -> list[str]:
+        return [linktype.name(n) for n in self._parser.link_numbers] if self._parser else []
+
+    @property
+    def detail(self) -> str:
+        return self._parser.detail if self._parser else ""
+
+    @property
+    def problems(self) -> list[str]:
+        reader = self._parser or self._text
+        return [*(reader.problems if reader else []), *self._problems, *self._not_decoded()]
+
+    @property
+    def disagreements(self) -> list[str]:
+        return list(self._text.disagreements) if self._text else []
+
+    @property
+    def drops(self) -> int | None:
+        return self._parser.drops if self._parser else None
+
+    @property
+    def packets(self) -> int:
+        reader = self._parser or self._text
+        return reader.packets if reader else 0
+
+    @property
+    def truncated(self) -> int:
+        return self._parser.truncated if self._parser else 0
+
+    @property
+    def other(self) -> dict[str, int]:
+        return dict(self._decoder.other)
+
+    @property
+    def icmp_errors(self) -> list[IcmpError]:
+        return list(self._decoder.icmp_errors)
+
+    @property
+    def icmp_errors_seen(self) -> int:
+        return self._decoder.icmp_errors_seen
+
+    def _not_decoded(self) -> Iterator[str]:
+        for number in self._parser.link_numbers if self._parser else ():
+            row = linktype.link_type(number)
+            if row.locate is None:
+                yield f"packets of link type {row.name} are not decoded: nothing in them was looked at"
+
+    # ---- going through it
+
+    def __iter__(self) -> Iterator[Packet]:
+        if self._text is not None:
+            raise UnreadableInput(f"{self.path}: a text has no packets to hand out, only segments")
+        for rows in self._batches():
+            yield from map(Packet._make, rows)
+
+    def segments(self) -> Iterator[Segment]:
+        """The TCP segments, in the file's order."""
+        if self._text is not None:
+            yield from self._text.segments()
+            return
+        decode = self._decoder.segments
+        for rows in self._batches():
+            yield from decode(rows)
+
+    def _batches(self) -> Iterator[list[Row]]:
+        parser = self._parser
+        assert parser is not None  # a text does not get here
+        chunk, self._head = self._head, b""
+        while chunk and not parser.stopped:
+            rows = parser.feed(chunk)
+            if rows:
+                yield rows
+            chunk = b"" if self._problems else self._next_chunk()
+        parser.finish()
+
+    def _next_chunk(self) -> bytes:
+        """The next piece; none where the stream is at its end or fails, which is then a problem's line."""
+        try:
+            return _read_some(self._source, CHUNK)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            self._problems.append(f"damaged gzip data: {error}")
+        except OSError as error:
+            self._problems.append(f"reading failed: {error.strerror or error}")
+        return b""
+
+    # ---- closing
+
+    def close(self) -> None:
+        """Close what was opened here; a stream that was handed in stays open."""
+        while self._closing:
+            self._closing.pop().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_capture(source: str | os.PathLike[str] | BinaryIO) -> CaptureFile:
+    """Open a capture: a path, "-" for standard input, or a binary stream.
+
+    Error handling: `UnreadableInput`, in one line, for what is missing, empty, a directory, or no
+    capture.
+    """
+    if not isinstance(source, str | os.PathLike):
+        name = getattr(source, "name", None)
+        return CaptureFile(source, name if isinstance(name, str) else "<stream>", [])
+    path = os.fspath(source)
+    if path == "-":
+        return CaptureFile(sys.stdin.buffer, path, [])
+    try:
+        # unbuffered: the pieces asked for are large already
+        stream = cast(BinaryIO, io.FileIO(path))
+    except ValueError as error:  # a NUL in the name
+        raise UnreadableInput(f"{path!r}: {error}; expected {EXPECTED}") from None
+    except OSError as error:
+        raise UnreadableInput(f"{path}: {error.strerror or error}; expected {EXPECTED}") from None
+    try:
+        return CaptureFile(stream, path, [stream])
+    except BaseException:
+        stream.close()
+        raise
