@@ -1,1 +1,11 @@
+"""Networks of one's own, so that what is counted there is all there is.
 
+    private      a network namespace for this process or this thread, as root or as an ordinary user
+    command      running a command in one (`testbed exec`)
+    child        trying something in a forked child, with its outcome brought back
+    links        interfaces: raised and counted through rtnetlink and /proc/thread-self/net
+    sysctl       the TCP settings of a private network
+    libc         the system calls that Python 3.11 does not wrap
+
+Linux only; importing is harmless elsewhere, doing anything there is a `CapabilityError`.
+"""

@@ -19,7 +19,7 @@ What cannot be decoded is counted by name, and what is wrong with a file is told
 raises.  Only a source that is no capture does (`testbed.errors.UnreadableInput`).
 """
 
-from .decode import Decoder, IcmpError, Other, decode
+from .decode import Decoder, IcmpError, Other
 from .linktype import LINK_TYPES, LinkType
 from .pcap import PcapParser, PcapWriter
 from .pcapng import PcapngParser
@@ -60,7 +60,6 @@ __all__ = [
     "PcapWriter",
     "PcapngParser",
     "Segment",
-    "decode",
     "endpoints",
     "open_capture",
     "reverse",

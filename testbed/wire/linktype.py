@@ -28,6 +28,8 @@ _SMALLEST_ETHERTYPE: Final = 0x0600  # below it the field is a length (IEEE 802.
 # 802.1Q, 802.1ad, and the numbers that equipment used for stacked tags before it
 _TAGS: Final = frozenset({0x8100, 0x88A8, 0x9100, 0x9200, 0x9300})
 
+_BRIDGE_PORT_TAG: Final = 0x893F  # E-TAG, IEEE 802.1BR clause 7.5: six bytes, then the next EtherType
+
 # Address families as the systems number them that write NULL, LOOP and NFLOG captures:
 # everybody's IPv4; IPv6 of Linux, NetBSD and OpenBSD, FreeBSD, and macOS
 _FAMILIES: Final = {2: IPV4, 10: IPV6, 24: IPV6, 28: IPV6, 30: IPV6}
@@ -52,6 +54,10 @@ def ethertype(data: bytes, kind: int, at: int) -> Located:
             if len(data) < at + 4:
                 return CUT
             kind, at = _u16(data, at + 2), at + 4
+        elif kind == _BRIDGE_PORT_TAG:
+            if len(data) < at + 8:
+                return CUT
+            kind, at = _u16(data, at + 6), at + 8
         elif kind in _MPLS:
             return _mpls(data, at)
         elif kind == _PPPOE_SESSION:

@@ -1,0 +1,132 @@
+"""A scripted client: plain non-blocking sockets, each step stamped on the experiment's clock.
+
+What the program is told (bytes, EOF, an errno) is returned *and* written down, because it is one
+of the three witnesses.  No library stands between the step and the kernel: no reading ahead, no
+closing behind one's back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import struct
+from collections.abc import Callable
+
+from ..errors import ExperimentError
+
+LINGER_ZERO = struct.pack("ii", 1, 0)
+TCP_REPAIR = 19
+Stamp = Callable[[str], None]
+
+
+class Client:
+    """One client socket.
+
+    stamp    writes a step down
+    timeout  seconds that any one step may take
+    """
+
+    def __init__(self, address: tuple[str, int], stamp: Stamp, *, timeout: float = 20.0) -> None:
+        self.server = address
+        self.timeout = timeout
+        self._stamp = stamp
+        self._family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.socket = socket.socket(self._family, socket.SOCK_STREAM)
+        self.socket.setblocking(False)
+        self.local: tuple[str, int] = ("", 0)
+
+    async def connect(self) -> str:
+        """Connect; returns ``connected`` or the name of the errno."""
+        loop = asyncio.get_running_loop()
+        try:
+            await asyncio.wait_for(loop.sock_connect(self.socket, self.server), self.timeout)
+        except OSError as error:
+            return self._told("connect()", errno_name(error))
+        self.local = self.socket.getsockname()[:2]
+        return self._told("connect()", "connected", show=False)
+
+    async def send(self, data: bytes) -> str:
+        """Send all of `data`; returns ``sent`` or the name of the errno."""
+        loop = asyncio.get_running_loop()
+        try:
+            await asyncio.wait_for(loop.sock_sendall(self.socket, data), self.timeout)
+        except OSError as error:
+            return self._told(f"send({len(data)} bytes)", errno_name(error))
+        return self._told(f"send({len(data)} bytes)", "sent", show=False)
+
+    async def recv_exactly(self, count: int) -> bytes:
+        """Read exactly `count` bytes.  ExperimentError when the stream ends before."""
+        loop = asyncio.get_running_loop()
+        data = b""
+        while len(data) < count:
+            try:
+                piece = await asyncio.wait_for(loop.sock_recv(self.socket, count - len(data)), self.timeout)
+            except OSError as error:
+                self._told(f"recv({count})", errno_name(error))
+                raise ExperimentError(
+                    f"the client was to read {count} bytes and got {len(data)}, then {errno_name(error)}"
+                ) from error
+            if not piece:
+                self._told(f"recv({count})", f"EOF after {len(data)} bytes")
+                raise ExperimentError(f"the client was to read {count} bytes and got {len(data)}, then EOF")
+            data += piece
+        self._told(f"recv({count} bytes)", "read", show=False)
+        return data
+
+    async def recv_to_end(self, limit: int = 1 << 24) -> tuple[bytes, str]:
+        """Read until EOF or an error: the bytes, and ``EOF`` or the name of the errno."""
+        loop = asyncio.get_running_loop()
+        data = b""
+        while len(data) < limit:
+            try:
+                piece = await asyncio.wait_for(loop.sock_recv(self.socket, 65536), self.timeout)
+            except OSError as error:
+                return data, self._told("recv()", errno_name(error))
+            if not piece:
+                return data, self._told("recv()", "EOF")
+            data += piece
+        raise ExperimentError(f"the server sent more than {limit} bytes")
+
+    def half_close(self) -> None:
+        """shutdown(SHUT_WR): our FIN goes out, we go on reading."""
+        self.socket.shutdown(socket.SHUT_WR)
+        self._stamp("shutdown(SHUT_WR)")
+
+    def close(self) -> None:
+        """close(): FIN, or RST where data lies unread."""
+        self.socket.close()
+        self._stamp("close()")
+
+    def reset(self) -> None:
+        """close() with SO_LINGER {1, 0}: RST."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
+        self.socket.close()
+        self._stamp("close() with SO_LINGER {1, 0}")
+
+    def vanish(self) -> None:
+        """Be gone without a packet, as a host that lost its power (TCP_REPAIR, then close)."""
+        self.socket.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+        self.socket.close()
+        self._stamp("vanishes without a packet")
+
+    def keep_alive(self, idle: int, interval: int, count: int) -> None:
+        """Arm SO_KEEPALIVE with its three numbers (seconds, seconds, probes)."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (
+            (socket.TCP_KEEPIDLE, idle),
+            (socket.TCP_KEEPINTVL, interval),
+            (socket.TCP_KEEPCNT, count),
+        ):
+            self.socket.setsockopt(socket.IPPROTO_TCP, option, value)
+
+    def _told(self, what: str, result: str, *, show: bool = True) -> str:
+        self._stamp(f"{what} -> {result}" if show else what)
+        return result
+
+
+def errno_name(error: OSError) -> str:
+    """``ECONNRESET`` and so on; a timeout of ours is ``no answer``."""
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return "no answer in time"
+    return errno.errorcode.get(error.errno or 0, str(error))

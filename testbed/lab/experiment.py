@@ -1,0 +1,204 @@
+"""What the witnesses saw of one experiment, put together on one clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from ..capture import Recording
+from ..errors import ExperimentError
+from ..findings import Evidence, Finding, Holder, describe, judge
+from ..kernel.psutil_witness import SocketSample
+from ..render import svg, terminal
+from ..render.ladder import Ghost, Ladder, StateMark, Step, from_connection
+from ..tcp.connection import Connection, Ending
+from ..tcp.notes import Note
+from ..tcp.tracker import Tracker
+from ..tcp.transcript import compare, lines_of
+from ..wire.notation import Line, parse_transcript
+from ..wire.segment import ACK, FIN
+from .judgement import Check, Verdict, check
+
+
+class Experiment:
+    """A finished experiment.
+
+    recording    what tcpdump recorded, cut where the experiment ended
+    connections  the connections to the server under study, in the order they began
+    steps        what the programs did, when
+    samples      changes in the kernel's tables, as psutil shows them
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        steps: tuple[Step, ...],
+        samples: tuple[SocketSample, ...],
+        *,
+        server: tuple[str, int] | None,
+        holders: Mapping[str, SocketSample],
+    ) -> None:
+        self.recording = recording
+        self.steps = steps
+        self.samples = samples
+        self._holders = holders
+        found = Tracker(keep=True).feed_all(recording.segments()).connections
+        port = str(server[1]) if server else None
+        self.connections = [c for c in found if port is None or c.addresses[1].port == port]
+
+    @property
+    def connection(self) -> Connection:
+        """The first connection.  ExperimentError when there was none."""
+        if not self.connections:
+            raise ExperimentError("no connection to the server was captured")
+        return self.connections[0]
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What the findings may lean on besides the segments."""
+        packets = self.recording.packets
+        return Evidence(
+            end_ns=packets[-1].time_ns if packets else 0,
+            source="live",
+            dropped=self.recording.dropped or 0,
+            complete=self.recording.complete,
+            holders=tuple(
+                Holder(side, s.pid, s.fd, s.command, str(s.state), s.witness)
+                for side, s in self._holders.items()
+                if s.pid is not None
+            ),
+        )
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """What is to be said of the first connection, worst first."""
+        return judge(self.connection, self.evidence) if self.connections else []
+
+    @property
+    def words(self) -> str:
+        """The first connection in words."""
+        return describe(self.connection, self.evidence, self.findings)
+
+    def finding_codes(self) -> list[str]:
+        """The codes of the findings, each once."""
+        return list(dict.fromkeys(f.code for f in self.findings))
+
+    # ------------------------------------------------------------ checks
+
+    def check_capture(self) -> Check:
+        """Is the capture whole?  One that is not proves nothing either way."""
+        statement = "the capture is complete"
+        if self.recording.dropped:
+            return Check(
+                "capture", statement, Verdict.INCONCLUSIVE, f"{self.recording.dropped} packets were dropped"
+            )
+        if self.recording.complete is False:
+            return Check(
+                "capture",
+                statement,
+                Verdict.INCONCLUSIVE,
+                f"the interface carried {self.recording.interface_packets} packets and "
+                f"{len(self.recording.packets)} were captured",
+            )
+        return check("capture", statement, True)
+
+    def check_transcript(
+        self, expected: str | Sequence[Line], *, exact: bool = False, connection: Connection | None = None
+    ) -> Check:
+        """Hold a connection against a transcript; the detail of a failure is the diff of both."""
+        lines = parse_transcript(expected) if isinstance(expected, str) else expected
+        how = "is exactly" if exact else "means"
+        statement = f"the conversation {how} what was expected"
+        if connection is None and not self.connections:
+            return Check("wire", statement, Verdict.FAIL, "no connection to the server was captured")
+        compared = compare(lines, connection or self.connection, exact=exact)
+        legend = "- expected, not seen; + seen, not expected   # time  client / server"
+        return check("wire", statement, compared.same, "\n".join((legend, *compared.diff)))
+
+    def expect(self, transcript: str, *, exact: bool = False) -> None:
+        """For tests: AssertionError with the diff of both conversations and the ladder when they differ."""
+        __tracebackhide__ = True
+        whole = self.check_capture()
+        assert whole.verdict is Verdict.PASS, f"inconclusive: {whole.detail}"
+        verdict = self.check_transcript(transcript, exact=exact)
+        assert verdict.verdict is Verdict.PASS, f"{verdict.statement}: no\n{verdict.detail}"
+
+    # ------------------------------------------------------------ states, ladder, files
+
+    def states(self, side: str) -> list[str]:
+        """The states the kernel was seen to have for one end of the first connection, in order.
+
+        Sampled: a state that lasted less than a sampling interval may be missing.
+        """
+        return [mark.state for mark in self.marks() if mark.side == side]
+
+    def marks(self) -> list[StateMark]:
+        """The kernel's state changes of the first connection."""
+        if not self.connections:
+            return []
+        client, server = ((a.host, int(a.port)) for a in self.connection.addresses)
+        marks = []
+        for sample in self.samples:
+            for side, ends in (("client", (client, server)), ("server", (server, client))):
+                if (sample.local, sample.remote) == ends:
+                    marks.append(StateMark(sample.time_ns, side, str(sample.state or "CLOSED"), sample.witness))
+        return marks
+
+    def state_rows(self) -> list[dict[str, object]]:
+        """Every state change by witness, in order of time, as `run --json` prints them."""
+        rows: list[dict[str, object]] = [
+            {"time_ns": m.time_ns, "endpoint": m.side, "state": m.state, "witness": m.witness} for m in self.marks()
+        ]
+        if self.connections:
+            for end in (self.connection.client, self.connection.server):
+                rows += [
+                    {"time_ns": t.time_ns, "endpoint": end.side, "state": str(t.state), "witness": "wire"}
+                    for t in end.transitions
+                ]
+        return sorted(rows, key=lambda row: (row["time_ns"], row["witness"] != "wire"))  # type: ignore[arg-type, return-value]
+
+    def transcript(self) -> list[str]:
+        """The first connection in the notation."""
+        return [str(line) for line in lines_of(self.connection)] if self.connections else []
+
+    def ladder(self, title: str = "") -> Ladder:
+        """The first connection as a drawing."""
+        return from_connection(
+            self.connection,
+            steps=self.steps,
+            kernel=self.marks(),
+            ghosts=ghosts(self.connection),
+            findings=self.findings,
+            title=title,
+        )
+
+    def save(self, folder: Path, title: str = "") -> dict[str, str]:
+        """Write capture and ladder into `folder`; returns what was written, by kind."""
+        folder.mkdir(parents=True, exist_ok=True)
+        files = {"capture": folder / "capture.pcap"}
+        self.recording.save(files["capture"])
+        if self.connections:
+            ladder = self.ladder(title)
+            files |= {"ladder": folder / "ladder.txt", "svg": folder / "ladder.svg"}
+            files["ladder"].write_text(terminal.plain(ladder, 100, ascii_only=False) + "\n", encoding="utf-8")
+            files["svg"].write_text(svg.draw(ladder), encoding="utf-8")
+        return {kind: str(path) for kind, path in files.items()}
+
+
+def ghosts(connection: Connection) -> list[Ghost]:
+    """What should have come and did not: the FIN that a half-closed connection still owes."""
+    if connection.ending is not Ending.HALF_CLOSED:
+        return []
+    closed = connection.first_fin
+    assert closed is not None
+    silent = connection.server if closed.is_client else connection.client
+    if not closed.fin_acked_frame or silent.next_seq is None or silent.base is None or closed.base is None:
+        return []
+    probes = [f for f in connection.frames(Note.KEEP_ALIVE) if f > closed.fin_acked_frame]
+    seq = (silent.next_seq - silent.base) & 0xFFFFFFFF
+    assert closed.fin_seq is not None
+    ack = (closed.fin_seq + 1 - closed.base) & 0xFFFFFFFF
+    line = Line(">" if silent.is_client else "<", FIN | ACK, seq, 0, ack)
+    after = probes[0] - 1 if probes else closed.fin_acked_frame
+    return [Ghost(min(after, closed.fin_acked_frame), silent.is_client, str(line), "never sent")]

@@ -1,0 +1,45 @@
+"""What an experiment is held to, and what came of it: checks by witness, and one verdict.
+
+A check that its witness could not decide is `inconclusive`, which is never a pass.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Verdict(enum.StrEnum):
+    """From best to worst; a run's verdict is its worst check's."""
+
+    PASS = "pass"
+    SKIPPED = "skipped"
+    INCONCLUSIVE = "inconclusive"
+    FAIL = "fail"
+
+
+class Check(NamedTuple):
+    """One statement that was put to one witness.
+
+    witness    ``wire``, ``kernel``, ``program`` or ``capture``
+    statement  what should be so
+    verdict    whether it is
+    detail     what was seen instead; may have several lines
+    """
+
+    witness: str
+    statement: str
+    verdict: Verdict
+    detail: str = ""
+
+
+def check(witness: str, statement: str, holds: bool, detail: str = "") -> Check:
+    """A check that is decided one way or the other."""
+    return Check(witness, statement, Verdict.PASS if holds else Verdict.FAIL, "" if holds else detail)
+
+
+def worst(checks: Iterable[Check]) -> Verdict:
+    """The verdict of them all; none at all is inconclusive: nothing was shown."""
+    order = list(Verdict)
+    return max((c.verdict for c in checks), key=order.index, default=Verdict.INCONCLUSIVE)

@@ -1,0 +1,260 @@
+"""A lab: servers, scripted clients and witnesses on one clock, for one experiment.
+
+    async with Lab() as lab:
+        server = await lab.serve("rpc", ending="never")
+        client = await lab.connect()
+        await client.send(b"...")
+        client.half_close()
+        await lab.see("server", State.CLOSE_WAIT)
+    experiment = lab.experiment
+
+Entering it starts the capture and the sampling of the kernel's tables; leaving it cuts the
+capture and ends everything it started, whatever happened inside.  `lab.experiment` then holds
+what the witnesses saw.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from ..capture import Tcpdump
+from ..errors import ExperimentError, UsageError, WitnessTimeout
+from ..kernel.psutil_witness import Sampler, SocketSample
+from ..net.private import PrivateNetwork
+from ..render.ladder import Step
+from ..servers.echo import EchoServer
+from ..servers.http import HttpServer
+from ..servers.listener import Server
+from ..servers.rpc import RpcServer
+from ..tcp.states import State
+from .client import Client
+from .experiment import Experiment
+from .judgement import Check, check
+from .process import ServerProcess
+
+SERVERS: dict[str, type[Server]] = {"echo": EchoServer, "rpc": RpcServer, "http": HttpServer}
+Side = Literal["client", "server"]
+Network = Literal["private", "here"]
+
+SAMPLE_EVERY = 0.02
+"""Seconds between two looks at the kernel's tables."""
+
+
+class Lab:
+    """One experiment.
+
+    net        ``private``: a network of its own for as long as the lab lasts (needs CAP_SYS_ADMIN
+               over one's user namespace: root, or a process under `testbed exec`); ``here``: the
+               network this process is in
+    interface  where to capture
+    filter     words of a tcpdump filter; with one, completeness cannot be proved
+    mtu        of the private network's loopback, in bytes
+    snaplen    bytes kept of each packet
+    sysctls    net.ipv4 settings of the private network, by their last name
+
+    Raises `CapabilityError` on entering where this machine cannot do it.
+    """
+
+    def __init__(
+        self,
+        *,
+        net: Network = "here",
+        interface: str = "lo",
+        filter: Sequence[str] = (),
+        mtu: int = 1500,
+        snaplen: int = 2048,
+        sysctls: dict[str, int | str] | None = None,
+    ) -> None:
+        self.net = net
+        self.interface = interface
+        self.filter = tuple(filter)
+        self.mtu = mtu
+        self.snaplen = snaplen
+        self.sysctls = sysctls or {}
+        self.steps: list[Step] = []
+        self.checks: list[Check] = []
+        self.clients: list[Client] = []
+        self.address: tuple[str, int] | None = None
+        self.server: Server | ServerProcess | None = None
+        self._experiment: Experiment | None = None
+        self._holders: dict[Side, SocketSample] = {}
+        self._stack = contextlib.AsyncExitStack()
+
+    # ------------------------------------------------------------ entering, leaving
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            if self.net == "private":
+                network = stack.enter_context(PrivateNetwork(mtu=self.mtu))
+                for name, value in self.sysctls.items():
+                    network.sysctl(name, value)
+            elif self.sysctls:
+                raise UsageError("sysctls are set in a private network only: Lab(net='private', sysctls=...)")
+            self.capture = await stack.enter_async_context(
+                Tcpdump(interface=self.interface, filter=self.filter, snaplen=self.snaplen)
+            )
+            self.sampler = await stack.enter_async_context(Sampler(interval=SAMPLE_EVERY))
+            self._stack = stack.pop_all()
+        self.started_ns = time.time_ns()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await asyncio.shield(self._conclude())
+        finally:
+            for client in self.clients:
+                client.socket.close()
+            await self._stack.aclose()
+
+    async def _conclude(self) -> None:
+        if self._experiment is not None:
+            return
+        for client in self.clients:
+            for side in ("client", "server"):
+                self._look_for_holder(side, client)
+        recording = await self.capture.cut()
+        self._experiment = Experiment(
+            recording,
+            tuple(self.steps),
+            tuple(self.sampler.changes),
+            server=self.address,
+            holders=dict(self._holders),
+        )
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was seen.  Only after the lab was left (or `cut`)."""
+        if self._experiment is None:
+            raise ExperimentError("the experiment is still running: leave the `async with` block first")
+        return self._experiment
+
+    async def cut(self) -> Experiment:
+        """Conclude the experiment now: cut the capture, while servers and clients still stand."""
+        await self._conclude()
+        return self.experiment
+
+    # ------------------------------------------------------------ servers and clients
+
+    async def serve(
+        self, kind: str = "echo", *, ending: str = "polite", process: bool = False, **options: Any
+    ) -> tuple[str, int]:
+        """Start one of the project's servers; returns its address.
+
+        process   in a process of its own, with `options` as its command-line options
+                  (``keepalive_idle=15`` is ``--keepalive-idle 15``); else in this event loop,
+                  with `options` as the constructor's arguments
+        """
+        if kind not in SERVERS:
+            raise UsageError(f"there is no server called {kind!r}; there are: {', '.join(SERVERS)}")
+        if process:
+            arguments = ["--ending", ending]
+            for name, value in options.items():
+                arguments += [f"--{name.replace('_', '-')}", str(value)]
+            started = await ServerProcess.start(kind, arguments)
+            self._stack.push_async_callback(started.end)
+            self.server, self.address = started, started.address
+        else:
+            try:
+                server = SERVERS[kind](ending=ending, **options)
+                await self._stack.enter_async_context(server)
+            except ValueError as error:
+                raise UsageError(str(error)) from error
+            except OSError as error:
+                raise ExperimentError(f"the {kind} server cannot listen: {error.strerror or error}") from error
+            self.server, self.address = server, server.address
+        return self.address
+
+    @property
+    def server_process(self) -> ServerProcess:
+        """The server, when it runs in a process of its own."""
+        if not isinstance(self.server, ServerProcess):
+            raise ExperimentError("the server is not in a process of its own: serve(..., process=True)")
+        return self.server
+
+    def at(self, host: str, port: int) -> None:
+        """Say where the server under study listens, when it is yours and not the lab's."""
+        self.address = (host, port)
+
+    def client(self, *, timeout: float = 20.0) -> Client:
+        """A client that has not connected yet."""
+        if self.address is None:
+            raise ExperimentError("there is no server yet: call lab.serve(...) or lab.at(host, port) first")
+        number = len(self.clients) + 1
+        made = Client(self.address, lambda text: self.step(text, "client", number), timeout=timeout)
+        self.clients.append(made)
+        return made
+
+    async def connect(self, *, timeout: float = 20.0) -> Client:
+        """A client that is connected.  ExperimentError when it could not be."""
+        client = self.client(timeout=timeout)
+        told = await client.connect()
+        if told != "connected":
+            raise ExperimentError(f"connect() to {self.address}: {told}")
+        return client
+
+    def step(self, text: str, side: str = "lab", number: int = 1) -> None:
+        """Write a step of the program down, with the time."""
+        if number == 1:
+            self.steps.append(Step(time.time_ns(), side, f"{side}.{text}" if side != "lab" else text))
+
+    # ------------------------------------------------------------ witnesses
+
+    def told(self, statement: str, got: object, expected: object) -> None:
+        """Hold what a program was told against what it should be."""
+        self.checks.append(check("program", statement, got == expected, f"was told {got!r}, not {expected!r}"))
+
+    async def see(
+        self, side: Side, state: State, *, timeout: float = 10.0, client: Client | None = None
+    ) -> SocketSample | None:
+        """Wait until the kernel shows one end in `state`; what it shows instead is a failed check."""
+        local, remote = self._ends(side, client)
+        statement = f"the kernel shows the {side} in {state}"
+        try:
+            sample = await self.sampler.wait_for(local=local, remote=remote, state=state, timeout=timeout)
+        except WitnessTimeout as error:
+            self.checks.append(check("kernel", statement, False, str(error)))
+            return None
+        self.checks.append(check("kernel", statement, True))
+        self._look_for_holder(side, client)
+        return sample
+
+    async def see_gone(self, side: Side, *, timeout: float = 10.0, client: Client | None = None) -> None:
+        """Wait until the kernel has no socket of one end any more (CLOSED)."""
+        local, remote = self._ends(side, client)
+        statement = f"the kernel has no socket of the {side} any more"
+        try:
+            await self.sampler.wait_gone(local=local, remote=remote, timeout=timeout)
+        except WitnessTimeout as error:
+            self.checks.append(check("kernel", statement, False, str(error)))
+            return
+        self.checks.append(check("kernel", statement, True))
+
+    async def pause(self, seconds: float, why: str) -> None:
+        """Let a timer of the kernel run; the only wait in the lab that is not for a witness."""
+        self.step(f"waits {seconds:g} s: {why}")
+        await asyncio.sleep(seconds)
+
+    def _ends(self, side: Side, client: Client | None) -> tuple[tuple[str, int], tuple[str, int]]:
+        client = client or (self.clients[0] if self.clients else None)
+        if client is None or self.address is None:
+            raise ExperimentError("no client has connected yet")
+        return (client.local, client.server) if side == "client" else (client.server, client.local)
+
+    def _look_for_holder(self, side: str, client: Client | None) -> None:
+        if client is not None and client is not self.clients[0]:
+            return
+        if not self.clients or not self.clients[0].local[1]:
+            return
+        which: Side = "client" if side == "client" else "server"
+        sample = self.sampler.holder_of(*self._ends(which, client))
+        if sample is not None:
+            self._holders[which] = sample
+        else:
+            self._holders.pop(which, None)

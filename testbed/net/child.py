@@ -1,0 +1,80 @@
+"""Trying something in a forked child: what it does to its process ends with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import time
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..errors import CapabilityError
+
+
+class Outcome(NamedTuple):
+    """What came of it: whether it worked, what it said, and what to do about it when it did not."""
+
+    worked: bool
+    said: str
+    remedy: str = ""
+
+
+def fork() -> int:
+    """`os.fork`, without the warning of 3.12+ that threads may hold locks: children from here make
+    system calls, and run or end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
+def tried_in_child(action: Callable[[], str], *, timeout: float = 10.0) -> Outcome:
+    """Run `action` in a forked child and bring back what it returned or why it raised.
+
+    A child that is not done after `timeout` seconds is killed, which is an outcome too.
+    """
+    reading, writing = os.pipe()
+    pid = fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.close(reading)
+            os.write(writing, json.dumps(_outcome(action)).encode()[:65536])
+            status = 0
+        finally:
+            os._exit(status)  # nothing of the parent's is flushed or cleaned up twice
+    os.close(writing)
+    try:
+        answer = _read_all(reading, timeout)
+    finally:
+        os.close(reading)
+        os.kill(pid, signal.SIGKILL)  # not reaped yet, so the id is still its own
+        os.waitpid(pid, 0)
+    try:
+        return Outcome(*json.loads(answer))
+    except (ValueError, TypeError):
+        return Outcome(False, f"no answer within {timeout:g} s", "try again; if it stays, report it")
+
+
+def _outcome(action: Callable[[], str]) -> Outcome:
+    try:
+        return Outcome(True, action())
+    except CapabilityError as error:
+        return Outcome(False, error.what, error.remedy)
+    except BaseException as error:
+        return Outcome(False, f"{type(error).__name__}: {error}")
+
+
+def _read_all(descriptor: int, timeout: float) -> bytes:
+    deadline = time.monotonic() + timeout
+    answer = b""
+    while (left := deadline - time.monotonic()) > 0:
+        if not select.select([descriptor], [], [], left)[0]:
+            break
+        chunk = os.read(descriptor, 65536)
+        if not chunk:
+            break
+        answer += chunk
+    return answer

@@ -1,0 +1,103 @@
+"""System calls that Python 3.11 has no function for: namespaces, capabilities, prctl.
+
+`os.unshare` and `os.setns` came with 3.12; one way for all versions is less to know.  Each call
+raises OSError with the kernel's errno.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from ..errors import CapabilityError
+
+CLONE_NEWUSER: Final = 0x1000_0000
+CLONE_NEWNET: Final = 0x4000_0000
+
+CAP_NET_BIND_SERVICE: Final = 10
+CAP_NET_ADMIN: Final = 12
+CAP_NET_RAW: Final = 13
+CAP_SYS_ADMIN: Final = 21
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_CAP_AMBIENT: Final = 47
+_PR_CAP_AMBIENT_RAISE: Final = 2
+_CAPABILITY_VERSION_3: Final = 0x2008_0522
+
+
+def require_linux(what: str) -> None:
+    """Say in words that `what` needs Linux, before an import or a call fails without any."""
+    if sys.platform != "linux":
+        raise CapabilityError(
+            f"{what} needs Linux, this is {sys.platform}",
+            "run it in a Linux container or virtual machine (reading captures works here too)",
+        )
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _call(name: str, *arguments: object) -> int:
+    result = int(getattr(_libc(), name)(*arguments))
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), name)
+    return result
+
+
+def unshare(flags: int) -> None:
+    """Give the calling *thread* new namespaces; EPERM without CAP_SYS_ADMIN (but for CLONE_NEWUSER)."""
+    _call("unshare", ctypes.c_int(flags))
+
+
+def setns(descriptor: int, kind: int) -> None:
+    """Move the calling *thread* into the namespace that `descriptor` holds."""
+    _call("setns", ctypes.c_int(descriptor), ctypes.c_int(kind))
+
+
+def _prctl(option: int, second: int, third: int = 0) -> None:
+    unsigned = ctypes.c_ulong
+    _call("prctl", ctypes.c_int(option), unsigned(second), unsigned(third), unsigned(0), unsigned(0))
+
+
+def keep_capabilities(capabilities: Iterable[int]) -> None:
+    """Make `capabilities`, which must be permitted, ambient: programs started from here hold them too.
+
+    Without it an ordinary user's uid loses all of them at execve(2), and tcpdump may not capture in
+    a network that this very process made (capabilities(7), "Transformation of capabilities").
+    """
+    wanted = tuple(capabilities)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; low and then high words
+    _call("capget", header, data)
+    for capability in wanted:
+        word, bit = divmod(capability, 32)
+        data[3 * word + 2] |= 1 << bit
+    _call("capset", header, data)
+    for capability in wanted:
+        _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
+
+
+def dying_with_parent(number: int = signal.SIGTERM) -> Callable[[], None]:
+    """A `preexec_fn`: the child gets signal `number` when the *thread* that started it is no more.
+
+    Start from the main thread, or the child ends with the thread.  The kernel forgets the wish when
+    the program to be run carries file capabilities (prctl(2)); such a tcpdump ends with the next
+    packet instead, at its closed pipe.
+    """
+    libc = _libc()  # loaded before the fork: nothing is imported in the child
+    parent = os.getpid()
+
+    def in_child() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        if os.getppid() != parent:  # it died before the wish was made
+            os._exit(1)
+
+    return in_child

@@ -1,0 +1,217 @@
+"""Private networks: a network namespace with a `lo` and nothing else, gone with its last user.
+
+    enter_private_network()   the whole process, at its start, for good
+    with PrivateNetwork():    this thread, and back again
+
+Root unshares the network.  An ordinary user unshares a user namespace with it, in which its own
+uid stays what it is and a few capabilities are kept through exec, so that tcpdump may capture
+(user_namespaces(7), capabilities(7)).  Some systems let unshare(2) succeed and deny the
+capabilities (Ubuntu 24.04's AppArmor), so whether it works is found by doing it: `lo` is raised
+and a packet socket opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from ..errors import CapabilityError, UsageError
+from . import libc, links, sysctl
+from .child import Outcome, tried_in_child
+
+KEPT_CAPABILITIES: Final = (
+    libc.CAP_NET_BIND_SERVICE,
+    libc.CAP_NET_ADMIN,
+    libc.CAP_NET_RAW,
+    libc.CAP_SYS_ADMIN,  # to unshare a network for each worker of a run that is in a user namespace
+)
+
+APPARMOR_SETTING: Final = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+
+REMEDY: Final = (
+    "run as root (sudo), or in a container: docker run --cap-add NET_RAW --cap-add NET_ADMIN --cap-add SYS_ADMIN"
+)
+
+
+def enter_private_network(*, mtu: int = 1500) -> None:
+    """Put this process into a private network, for good; what it starts later is in it too.
+
+    Call it first thing.  As an ordinary user the process must have one thread only; as root, threads
+    that run already stay where they were.  `mtu` is that of `lo`, in bytes; no packet is larger.
+
+    Error handling: CapabilityError with a remedy when this user may not; the process is then still
+    where it was.
+    """
+    libc.require_linux("a private network")
+    _check_mtu(mtu)
+    home = _open_network()
+    try:
+        libc.unshare(libc.CLONE_NEWNET)
+    except PermissionError:
+        _enter_user_namespace(mtu)
+    except OSError as error:
+        raise _refused(error) from None
+    else:
+        _furnish_or_return(home, mtu)
+    finally:
+        os.close(home)
+
+
+class PrivateNetwork:
+    """A private network for the calling thread, as a context manager; it may be entered once.
+
+    Needs CAP_SYS_ADMIN: root, or a process after `enter_private_network`.  Sockets, tcpdump and
+    programs started inside belong to it and stay in it; it ends when the last of them has.
+    psutil sees it from the process's first thread only.
+    """
+
+    def __init__(self, *, mtu: int = 1500) -> None:
+        _check_mtu(mtu)
+        self.mtu = mtu
+        self._home: int | None = None
+        self._thread = 0
+        self._entered = False
+
+    def __enter__(self) -> Self:
+        libc.require_linux("a private network")
+        if self._entered:
+            raise UsageError("a PrivateNetwork can be entered once; make another one")
+        home = _open_network()
+        try:
+            try:
+                libc.unshare(libc.CLONE_NEWNET)
+            except OSError as error:
+                raise _refused(error) from None
+            _furnish_or_return(home, self.mtu)
+        except BaseException:
+            os.close(home)
+            raise
+        self._home, self._thread, self._entered = home, threading.get_native_id(), True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._check_thread()
+        home, self._home = self._home, None
+        assert home is not None  # _check_thread has seen to it
+        try:
+            libc.setns(home, libc.CLONE_NEWNET)
+        finally:
+            os.close(home)
+
+    def sysctl(self, name: str, value: int | str) -> None:
+        """Set net.ipv4.`name` in this network, such as tcp_fin_timeout (seconds)."""
+        self._check_thread()
+        sysctl.set(name, value)
+
+    def _check_thread(self) -> None:
+        if self._home is None:
+            raise UsageError("this PrivateNetwork is not entered")
+        if threading.get_native_id() != self._thread:
+            raise UsageError("a PrivateNetwork is its thread's own; use it from the thread that entered it")
+
+
+def available() -> Outcome:
+    """Whether this user can have a private network; tried in a forked child."""
+
+    def attempt() -> str:
+        home = os.stat("/proc/self/ns/user").st_ino
+        enter_private_network()
+        other = os.stat("/proc/self/ns/user").st_ino != home
+        return "in a user namespace" if other else "as root" if os.geteuid() == 0 else "with CAP_SYS_ADMIN"
+
+    return tried_in_child(attempt)
+
+
+def _open_network() -> int:
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _check_mtu(mtu: int) -> None:
+    if not 68 <= mtu <= 65536:  # RFC 791: every host forwards 68 bytes; lo's own is 65536
+        raise UsageError(f"an MTU of {mtu} bytes is not between 68 and 65536")
+
+
+def _furnish(mtu: int) -> None:
+    """Raise `lo`, and open a packet socket as the capture will."""
+    try:
+        links.raise_link("lo", mtu=mtu, alias=links.PRIVATE_MARK)
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close()
+    except OSError as error:
+        raise CapabilityError(
+            f"a private network was made but may not be used ({error.strerror})", _remedy()
+        ) from None
+
+
+def _furnish_or_return(home: int, mtu: int) -> None:
+    try:
+        _furnish(mtu)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            libc.setns(home, libc.CLONE_NEWNET)
+        raise
+
+
+def _enter_user_namespace(mtu: int) -> None:
+    """The ordinary user's way.  There is none back, so a child goes first."""
+    threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 - a count of names
+    if threads > 1:
+        raise CapabilityError(
+            f"an ordinary user's private network needs a process with one thread, this one has {threads}",
+            "enter it before any thread is started: testbed exec -- COMMAND, or run as root",
+        )
+
+    def attempt() -> str:
+        _become_user_namespace(mtu)
+        return ""
+
+    outcome = tried_in_child(attempt)
+    if not outcome.worked:
+        raise CapabilityError(outcome.said, outcome.remedy or _remedy())
+    _become_user_namespace(mtu)
+
+
+def _become_user_namespace(mtu: int) -> None:
+    uid, gid = os.geteuid(), os.getegid()
+    try:
+        libc.unshare(libc.CLONE_NEWUSER | libc.CLONE_NEWNET)
+        # user_namespaces(7): without privilege one's own id only, and groups only after "deny"
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+        libc.keep_capabilities(KEPT_CAPABILITIES)
+    except OSError as error:
+        raise _refused(error) from None
+    _furnish(mtu)
+
+
+def _refused(error: OSError) -> CapabilityError:
+    return CapabilityError(f"a private network is refused to this user ({error.strerror})", _remedy(error.errno))
+
+
+def _remedy(number: int | None = None) -> str:
+    """What to do about it on this machine, by what its settings say."""
+    if number in (errno.ENOSPC, errno.EUSERS) or _setting("/proc/sys/user/max_user_namespaces") == "0":
+        return f"raise the limit: sysctl user.max_user_namespaces=10000 (and max_net_namespaces), or {REMEDY}"
+    if _setting("/proc/sys/kernel/unprivileged_userns_clone") == "0":
+        return f"sysctl kernel.unprivileged_userns_clone=1, or {REMEDY}"
+    if _setting(str(APPARMOR_SETTING)) == "1":
+        return f"sysctl kernel.apparmor_restrict_unprivileged_userns=0, or {REMEDY}"
+    return REMEDY
+
+
+def _setting(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""

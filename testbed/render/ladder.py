@@ -1,0 +1,436 @@
+"""The model of a ladder diagram: two lanes, and what happened between them, row by row in time.
+
+`from_connection` makes it of a connection as the wire shows it, the states that the kernel told,
+the calls that the programs made, the findings, and the *ghosts*: segments that should have come
+and did not.  The drawings (`terminal`, `svg`) add nothing to it.
+
+Whose word a state is: a segment moves an end to the state that the wire implies (witness
+``wire``).  When the kernel names that same state before the next segment, it is the kernel's word
+(``kernel``).  When the kernel names another one, that is a row of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, Protocol
+
+from ..errors import UsageError
+from ..tcp.connection import Connection, Ending, Exchange, Opening
+from ..tcp.endpoint import Endpoint
+from ..tcp.notes import Note, names
+from ..tcp.transcript import line_of
+from ..wire.notation import Line
+from ..wire.segment import ACK, FIN, RST, SYN
+from ..wire.seq import MASK
+
+Side = Literal["client", "server"]
+Witness = Literal["wire", "kernel"]
+
+GAP_NS = 1_000_000_000
+"""A longer time without anything is a row of its own."""
+
+TOGETHER_NS = 1_000_000
+"""The kernel's word this close before a segment belongs to it (a state changes, then the segment that
+says so is captured), and a state shorter than this into which no segment fell is not drawn."""
+
+STALE_NS = 20_000_000
+"""A sample of the socket tables takes up to 10 ms: one that tells the state which the end left less
+than this ago was overtaken by the segment."""
+
+
+class Step(NamedTuple):
+    """Something a program or the lab did: ``client.shutdown(SHUT_WR)``."""
+
+    time_ns: int
+    side: Literal["client", "server", "lab"]
+    text: str
+
+
+class StateMark(NamedTuple):
+    """One end's state as the kernel told it."""
+
+    time_ns: int
+    side: Side
+    state: str
+    witness: Literal["psutil", "sock_diag", "tracepoint"]
+
+
+class Ghost(NamedTuple):
+    """A segment that should have come after `after_frame` (None: at the end) and did not."""
+
+    after_frame: int | None
+    from_client: bool
+    notation: str
+    why: str
+
+
+class Mark(NamedTuple):
+    """A finding that points at a segment."""
+
+    code: str
+    severity: str
+
+
+class Found(Protocol):
+    """What a ladder needs of a finding (`testbed.findings.Finding`)."""
+
+    @property
+    def code(self) -> str: ...
+    @property
+    def severity(self) -> str: ...
+    @property
+    def frame(self) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """A segment, and both ends' states after it ("" where nobody knows).
+
+    notation   with its direction: ``> S 0:0(0)``
+    notes      Wireshark's words: ``keep-alive``
+    """
+
+    time_ns: int
+    from_client: bool
+    notation: str
+    notes: tuple[str, ...] = ()
+    client_state: str = ""
+    server_state: str = ""
+    client_witness: Witness = "wire"
+    server_witness: Witness = "wire"
+    frame: int = 0
+    marks: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """A program's step, beside its lane (`lab`: between them)."""
+
+    time_ns: int
+    side: Literal["client", "server", "lab"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateRow:
+    """A state that one end came to with no segment to show for it."""
+
+    time_ns: int
+    side: Side
+    state: str
+    witness: Witness = "kernel"
+
+
+@dataclass(frozen=True, slots=True)
+class GhostArrow:
+    """The segment that did not come; its sender is the one to ask."""
+
+    from_client: bool
+    text: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Nothing happened for more than `GAP_NS`."""
+
+    duration_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Omitted:
+    """Segments left out to keep the ladder short."""
+
+    count: int
+    duration_ns: int
+
+
+Row = Arrow | StepRow | StateRow | GhostArrow | Gap | Omitted
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """Two ends and what was between them.  Times are drawn relative to `start_ns` (None: the first row's)."""
+
+    client: str
+    server: str
+    title: str
+    rows: tuple[Row, ...]
+    start_ns: int | None = None
+
+    @property
+    def origin_ns(self) -> int:
+        """The time that is drawn as 0."""
+        if self.start_ns is not None:
+            return self.start_ns
+        return next((row.time_ns for row in self.rows if isinstance(row, (Arrow, StepRow, StateRow))), 0)
+
+
+def from_connection(
+    connection: Connection,
+    *,
+    title: str = "",
+    start_ns: int | None = None,
+    steps: Sequence[Step] = (),
+    kernel: Sequence[StateMark] = (),
+    ghosts: Sequence[Ghost] | None = None,
+    findings: Sequence[Found] = (),
+    limit: int | None = None,
+) -> Ladder:
+    """The ladder of a connection that was tracked with ``keep=True``; else `UsageError`.
+
+    start_ns   the time drawn as 0, default the connection's first segment
+    ghosts     default: the FIN that a finding ``missing-fin`` misses
+    findings   those that name a frame are marked at its arrow
+    limit      the most segments shown, default all: SYN, FIN, RST and what findings point at
+               first, then the beginning and the end
+    """
+    if connection.exchanges is None:
+        raise UsageError("a ladder needs the segments: track the connection with keep=True")
+    if ghosts is None:
+        ghost = missing_fin(connection) if any(found.code == "missing-fin" for found in findings) else None
+        ghosts = () if ghost is None else (ghost,)
+    client, server = connection.addresses
+    rows = _Rows(connection, connection.exchanges, kernel, ghosts, findings, limit)
+    return Ladder(
+        client=str(client),
+        server=str(server),
+        title=title,
+        rows=tuple(_with_gaps(rows.build(steps))),
+        start_ns=connection.start_ns if start_ns is None else start_ns,
+    )
+
+
+def missing_fin(connection: Connection) -> Ghost | None:
+    """The FIN that one end owes, having acknowledged the other's (RFC 9293 section 3.6); else None.
+
+    It is placed after the last segment that is no keep-alive: there the conversation ended.
+    """
+    if connection.ending is not Ending.HALF_CLOSED:
+        return None
+    first = connection.first_fin
+    debtor = connection.server if first is connection.client else connection.client
+    if first is None or not first.fin_acked_frame or first.fin_seq is None:
+        return None
+    if debtor.next_seq is None or debtor.base is None or first.base is None:
+        return None
+    probing = int(Note.KEEP_ALIVE | Note.KEEP_ALIVE_ACK)
+    last = first.fin_acked_frame
+    for exchange in connection.exchanges or ():
+        if not exchange.notes & probing:
+            last = max(last, exchange.segment.frame)
+    line = Line(
+        ">" if debtor.is_client else "<",
+        FIN | ACK,
+        (debtor.next_seq - debtor.base) & MASK,
+        0,
+        (first.fin_seq + 1 - first.base) & MASK,
+    )
+    why = f"the {debtor.side} acknowledged the {first.side}'s FIN and sent none of its own"
+    return Ghost(last, debtor.is_client, str(line), why)
+
+
+class _Rows:
+    """Everything that happened, merged in time into rows."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        exchanges: Sequence[Exchange],
+        kernel: Sequence[StateMark],
+        ghosts: Sequence[Ghost],
+        findings: Sequence[Found],
+        limit: int | None,
+    ) -> None:
+        self.exchanges = exchanges
+        self.kernel = sorted(kernel, key=lambda mark: mark.time_ns)
+        self.ghosts = list(ghosts)
+        self.marks: dict[int, list[Mark]] = {}
+        for found in findings:
+            if found.frame is not None:
+                self.marks.setdefault(found.frame, []).append(Mark(found.code, str(found.severity)))
+        self.shown = _chosen(exchanges, {*self.marks, *(ghost.after_frame for ghost in ghosts)}, limit)
+        self.times = _monotonic(exchanges)
+        self.wire: dict[Side, list[str]] = {
+            "client": _states(connection, connection.client, exchanges),
+            "server": _states(connection, connection.server, exchanges),
+        }
+        self.rows: list[Row] = []
+        self.state: dict[Side, tuple[str, Witness]] = {"client": ("", "wire"), "server": ("", "wire")}
+        self.left: dict[Side, tuple[str, int]] = {}  # the state before, and when it was left
+        self.early: dict[Side, str] = {}
+        self.hidden: list[int] = []  # the times of the segments left out just now
+        self.next = 0  # the next exchange
+
+    def build(self, steps: Sequence[Step]) -> list[Row]:
+        """All rows but the gaps."""
+        # A call causes a segment, a segment a state: in this order where the clock shows no difference.
+        events: list[tuple[int, int, int]] = [
+            *((step.time_ns, 0, index) for index, step in enumerate(steps)),
+            *((time_ns, 1, index) for index, time_ns in enumerate(self.times)),
+            *((mark.time_ns, 2, index) for index, mark in enumerate(self.kernel)),
+        ]
+        for _, source, index in sorted(events):
+            if source == 0:
+                self._add(StepRow(*steps[index]))
+            elif source == 1:
+                self._segment(index)
+            else:
+                self._mark(index)
+        self._flush()
+        for ghost in self.ghosts:
+            self.rows.append(GhostArrow(ghost.from_client, ghost.notation, ghost.why))
+        return self.rows
+
+    def _add(self, row: Row) -> None:
+        self._flush()
+        self.rows.append(row)
+
+    def _flush(self) -> None:
+        if self.hidden:
+            self.rows.append(Omitted(len(self.hidden), self.hidden[-1] - self.hidden[0]))
+            self.hidden = []
+
+    def _segment(self, index: int) -> None:
+        exchange, time_ns = self.exchanges[index], self.times[index]
+        self.next = index + 1
+        for side, states in self.wire.items():
+            state = states[index]
+            early = self.early.pop(side, None)
+            if index and state == states[index - 1] and early is None:
+                continue
+            if state != self.state[side][0]:
+                self._enter(side, state, "kernel" if early == state else "wire", time_ns)
+        if index not in self.shown:
+            self.hidden.append(time_ns)
+            return
+        frame = exchange.segment.frame
+        self._add(
+            Arrow(
+                time_ns=time_ns,
+                from_client=exchange.from_client,
+                notation=str(line_of(exchange)),
+                notes=tuple(names(exchange.notes)),
+                client_state=self.state["client"][0],
+                server_state=self.state["server"][0],
+                client_witness=self.state["client"][1],
+                server_witness=self.state["server"][1],
+                frame=frame,
+                marks=tuple(self.marks.get(frame, ())),
+            )
+        )
+        for ghost in [ghost for ghost in self.ghosts if ghost.after_frame == frame]:
+            self.ghosts.remove(ghost)
+            self._add(GhostArrow(ghost.from_client, ghost.notation, ghost.why))
+
+    def _enter(self, side: Side, state: str, witness: Witness, time_ns: int) -> None:
+        self.left[side] = (self.state[side][0], time_ns)
+        self.state[side] = (state, witness)
+
+    def _mark(self, index: int) -> None:
+        """The kernel's word: it confirms, comes just before its segment, is overtaken, or is news."""
+        mark = self.kernel[index]
+        side, state = mark.side, mark.state
+        soon = mark.time_ns + TOGETHER_NS
+        upcoming = self.times[self.next] if self.next < len(self.times) else None
+        if state == self.state[side][0]:
+            self.state[side] = (state, "kernel")
+            self._confirm(side, state)
+        elif upcoming is not None and upcoming <= soon and self.wire[side][self.next] == state:
+            self.early[side] = state
+        elif not self._passing(index, soon if upcoming is None else min(soon, upcoming)) and not (
+            mark.witness != "tracepoint"
+            and state == self.left.get(side, ("", 0))[0]
+            and mark.time_ns - self.left[side][1] < STALE_NS
+        ):
+            self._enter(side, state, "kernel", mark.time_ns)
+            self._add(StateRow(mark.time_ns, side, state, "kernel"))
+
+    def _passing(self, index: int, until: int) -> bool:
+        """Whether the kernel tells this end's next state before `until`."""
+        for later in self.kernel[index + 1 :]:
+            if later.time_ns > until:
+                return False
+            if later.side == self.kernel[index].side:
+                return True
+        return False
+
+    def _confirm(self, side: Side, state: str) -> None:
+        """The last arrow shows the state already: now on the kernel's word."""
+        for at in range(len(self.rows) - 1, -1, -1):
+            row = self.rows[at]
+            if isinstance(row, Arrow):
+                if side == "client" and row.client_state == state:
+                    self.rows[at] = replace(row, client_witness="kernel")
+                elif side == "server" and row.server_state == state:
+                    self.rows[at] = replace(row, server_witness="kernel")
+                return
+
+
+def _states(connection: Connection, end: Endpoint, exchanges: Sequence[Exchange]) -> list[str]:
+    """The end's state after each exchange, in hindsight (see `testbed.tcp.connection`)."""
+    state = "ESTABLISHED" if connection.opening is Opening.MID_STREAM else ""
+    transitions = list(end.transitions)
+    at = 0
+    states = []
+    for exchange in exchanges:
+        while at < len(transitions) and transitions[at].frame <= exchange.segment.frame:
+            state = str(transitions[at].state)
+            at += 1
+        states.append(state)
+    return states
+
+
+def _monotonic(exchanges: Sequence[Exchange]) -> list[int]:
+    """Each exchange's time, none before the one that was captured before it."""
+    times: list[int] = []
+    for exchange in exchanges:
+        times.append(max(exchange.segment.time_ns, times[-1] if times else exchange.segment.time_ns))
+    return times
+
+
+def _chosen(exchanges: Sequence[Exchange], pointed_at: set[int | None], limit: int | None) -> set[int]:
+    """Which exchanges are shown, as indices: at most `limit` of them."""
+    count = len(exchanges)
+    if limit is None or count <= limit:
+        return set(range(count))
+    if limit <= 0:
+        return set()
+    telling = [
+        index
+        for index, exchange in enumerate(exchanges)
+        if exchange.segment.flags & (SYN | FIN | RST) or exchange.segment.frame in pointed_at
+    ]
+    chosen = set(_ends(telling, limit))
+    for index in _from_both_ends(count):
+        if len(chosen) >= limit:
+            break
+        chosen.add(index)
+    return chosen
+
+
+def _ends(indices: list[int], limit: int) -> list[int]:
+    if len(indices) <= limit:
+        return indices
+    head = (limit + 1) // 2
+    return indices[:head] + indices[len(indices) - (limit - head) :]
+
+
+def _from_both_ends(count: int) -> Iterator[int]:
+    for index in range((count + 1) // 2):
+        yield index
+        yield count - 1 - index
+
+
+def _with_gaps(rows: Sequence[Row]) -> Iterator[Row]:
+    """`rows` with a `Gap` wherever more than `GAP_NS` passed between two of them."""
+    before: int | None = None
+    for row in rows:
+        if isinstance(row, Omitted):
+            before = None  # it tells its own duration
+        elif isinstance(row, (Arrow, StepRow, StateRow)):
+            if before is not None and row.time_ns - before > GAP_NS:
+                yield Gap(row.time_ns - before)
+            before = row.time_ns
+        yield row

@@ -1,0 +1,71 @@
+"""The words and numbers that every drawing of a ladder shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .ladder import Arrow, GhostArrow
+
+SECOND_NS = 1_000_000_000
+
+FLAG_WORDS = {
+    "S": "SYN",
+    "F": "FIN",
+    "R": "RST",
+    "P": "PSH",
+    ".": "ACK",
+    "U": "URG",
+    "E": "ECE",
+    "W": "CWR",
+    "e": "AE",
+}
+"""The notation's letters in the order in which a legend tells them."""
+
+
+def seconds(time_ns: int) -> str:
+    """A time as seconds with six decimals, cut, not rounded: ``15.043127``, ``-0.000020``."""
+    whole, rest = divmod(abs(time_ns) // 1000, 1_000_000)
+    return f"{'-' if time_ns < 0 else ''}{whole}.{rest:06d}"
+
+
+def duration(ns: int) -> str:
+    """A length of time as one says it: ``15.0 s``, ``2 min 05 s``, ``3 h 07 min``, ``2 d 04 h``."""
+    tenths = (ns + SECOND_NS // 20) // (SECOND_NS // 10)
+    if tenths < 600:
+        return f"{tenths // 10}.{tenths % 10} s"
+    whole = (ns + SECOND_NS // 2) // SECOND_NS
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
+
+
+def omitted(count: int, duration_ns: int) -> str:
+    """``1,234 segments not shown (3.2 s)``."""
+    noun = "segment" if count == 1 else "segments"
+    return f"{count:,} {noun} not shown" + (f" ({duration(duration_ns)})" if duration_ns >= 10**8 else "")
+
+
+def undirected(notation: str) -> str:
+    """A line of notation without its ``>`` or ``<``: the arrow that it stands on says that."""
+    return notation[2:] if notation[:2] in ("> ", "< ") else notation
+
+
+def kind(row: Arrow) -> str:
+    """What a segment is drawn as: ``rst``, ``fin``, ``syn``, ``keepalive`` or ``plain``."""
+    flags = undirected(row.notation).split(" ", 1)[0]
+    for letter, name in (("R", "rst"), ("F", "fin"), ("S", "syn")):
+        if letter in flags:
+            return name
+    return "keepalive" if any(note.startswith("keep-alive") for note in row.notes) else "plain"
+
+
+def flags_used(rows: Iterable[object]) -> list[tuple[str, str]]:
+    """The flag letters that occur in `rows`, each with its name, for a legend."""
+    used: set[str] = set()
+    for row in rows:
+        if isinstance(row, (Arrow, GhostArrow)):
+            notation = row.notation if isinstance(row, Arrow) else row.text
+            used.update(undirected(notation).split(" ", 1)[0])
+    return [(letter, word) for letter, word in FLAG_WORDS.items() if letter in used]

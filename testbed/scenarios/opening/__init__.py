@@ -1,0 +1,1 @@
+"""How a connection opens, or fails to."""

@@ -1,0 +1,91 @@
+"""One scenario played in the network this process is in, and judged."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import CapabilityError, Error
+from ..findings import Severity
+from ..lab import Check, Experiment, Lab
+from ..lab.judgement import check
+from .result import RunResult
+from .scenario import Scenario
+
+Progress = Callable[[str], None]
+
+
+class _ToldLab(Lab):
+    """A lab that also tells somebody each step, while it is taken."""
+
+    progress: Progress | None = None
+
+    def step(self, text: str, side: str = "lab", number: int = 1) -> None:
+        super().step(text, side, number)
+        if self.progress is not None and number == 1:
+            self.progress(self.steps[-1].text)
+
+
+async def play(
+    scenario: Scenario, *, interface: str = "lo", out: Path | None = None, progress: Progress | None = None
+) -> RunResult:
+    """Play and judge it.  What goes wrong on the way is in the result, never raised."""
+    began = time.monotonic()
+    lab = _ToldLab(interface=interface)
+    lab.progress = progress
+    limit = scenario.seconds * 1.5 + 60
+    try:
+        async with asyncio.timeout(limit), lab:
+            await scenario.play(lab)
+    except CapabilityError as error:
+        return RunResult(scenario.name, time.monotonic() - began, problem=error.what, remedy=error.remedy)
+    except TimeoutError:
+        return RunResult(scenario.name, time.monotonic() - began, problem=f"it was not over after {limit:g} s")
+    except (Error, OSError) as error:
+        return RunResult(scenario.name, time.monotonic() - began, problem=f"it broke off: {error}")
+    experiment = lab.experiment
+    checks = tuple(judge_experiment(scenario, experiment, lab.checks))
+    return RunResult(
+        scenario.name,
+        time.monotonic() - began,
+        checks=checks,
+        transcript=tuple(experiment.transcript()),
+        states=tuple(experiment.state_rows()),
+        findings=tuple(experiment.findings),
+        words=experiment.words if experiment.connections else "",
+        ladder=experiment.ladder(f"{scenario.name}: {scenario.title}") if experiment.connections else None,
+        captured=len(experiment.recording.packets),
+        dropped=experiment.recording.dropped,
+        artifacts=experiment.save(out / scenario.name, scenario.name) if out is not None else {},
+    )
+
+
+def judge_experiment(scenario: Scenario, experiment: Experiment, during: list[Check]) -> list[Check]:
+    """Everything a scenario says, held against its witnesses."""
+    checks = [experiment.check_capture(), *during]
+    count = len(experiment.connections)
+    many = "connection" if scenario.connections == 1 else "connections"
+    checks.append(
+        check("wire", f"{scenario.connections} {many}", count == scenario.connections, f"there were {count}")
+    )
+    if not count:
+        return checks
+    if scenario.transcript:
+        compared = [
+            experiment.check_transcript(scenario.transcript, exact=scenario.exact, connection=c)
+            for c in experiment.connections
+        ]
+        bad = [c for c in compared if c.verdict is not compared[0].verdict or c.verdict != "pass"]
+        checks.append(bad[0] if bad else compared[0])
+    found = experiment.findings
+    codes = experiment.finding_codes()
+    for code in scenario.findings:
+        checks.append(check("wire", f"the finding {code}", code in codes, f"found: {', '.join(codes) or 'nothing'}"))
+    unexpected = [f for f in found if f.severity is not Severity.INFO and f.code not in scenario.findings]
+    checks.append(
+        check("wire", "nothing else is wrong", not unexpected, "; ".join(f"{f.code}: {f.text}" for f in unexpected))
+    )
+    checks.extend(scenario.after(experiment))
+    return checks

@@ -1,0 +1,1 @@
+"""The ways to end by RST."""

@@ -1,0 +1,71 @@
+"""What came of one run of a scenario, ready to be shown, written as JSON, or sent between processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..findings import Finding
+from ..lab import Check, Verdict
+from ..lab.judgement import worst
+from ..render.ladder import Ladder
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """One run.
+
+    seconds    how long it took
+    checks     every statement held against a witness
+    words      the connection in words
+    ladder     None where no connection was seen
+    captured   packets recorded; `dropped` None where nobody said
+    artifacts  files written, by kind
+    problem    why there is no verdict, where there is none (skipped, or it broke off)
+    """
+
+    scenario: str
+    seconds: float
+    checks: tuple[Check, ...] = ()
+    transcript: tuple[str, ...] = ()
+    states: tuple[dict[str, Any], ...] = ()
+    findings: tuple[Finding, ...] = ()
+    words: str = ""
+    ladder: Ladder | None = None
+    captured: int = 0
+    dropped: int | None = None
+    artifacts: dict[str, str] = field(default_factory=dict)
+    problem: str = ""
+    remedy: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst check's; skipped where this machine cannot do it, fail where it broke off."""
+        if self.remedy:
+            return Verdict.SKIPPED
+        return Verdict.FAIL if self.problem else worst(self.checks)
+
+    @property
+    def why(self) -> str:
+        """The verdict's reason in a line."""
+        if self.problem:
+            return self.problem
+        bad = [c for c in self.checks if c.verdict is self.verdict]
+        if self.verdict is Verdict.PASS:
+            return f"{len(self.checks)} statements hold, put to {', '.join(dict.fromkeys(c.witness for c in self.checks))}"
+        return "; ".join(f"{c.witness}: not so that {c.statement}" for c in bad)
+
+    def to_json(self) -> dict[str, Any]:
+        """The row of ``runs`` in ``testbed.run/1``."""
+        return {
+            "scenario": self.scenario,
+            "verdict": str(self.verdict),
+            "why": self.why,
+            "seconds": round(self.seconds, 3),
+            "transcript": list(self.transcript),
+            "states": list(self.states),
+            "findings": [f._asdict() for f in self.findings],
+            "checks": [{**c._asdict(), "verdict": str(c.verdict)} for c in self.checks],
+            "capture": {"packets": self.captured, "dropped": self.dropped},
+            "artifacts": self.artifacts,
+        }

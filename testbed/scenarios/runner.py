@@ -1,0 +1,105 @@
+"""Many scenarios side by side, each in a process and a private network of its own.
+
+The processes are forked from a server process that has everything imported (multiprocessing's
+forkserver), so that each starts in milliseconds and single-threaded, as a user namespace wants.
+They die with it, and it dies with us: a killed run leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Literal
+
+from ..capture.process import die_with_parent
+from ..errors import CapabilityError
+from ..net import sysctl
+from ..net.private import enter_private_network
+from .play import play
+from .result import RunResult
+from .scenario import find
+
+Network = Literal["private", "host"]
+Report = Callable[[str, str], None]
+"""Called with a scenario's name and the step it is at."""
+
+
+def run(
+    names: Sequence[str],
+    *,
+    net: Network = "private",
+    out: Path | None = None,
+    report: Report | None = None,
+    at_once: int = 64,
+) -> Iterator[RunResult]:
+    """Run scenarios, yielding each result as it comes.  In the host's network one after the other."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["testbed.scenarios.runner"])
+    waiting = list(names)
+    running: dict[Pipe, tuple[str, BaseProcess, float]] = {}
+    if net == "host":
+        at_once = 1
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                name = waiting.pop(0)
+                ours, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=_work, args=(name, net, out, theirs), daemon=True)
+                process.start()
+                theirs.close()
+                running[ours] = (name, process, time.monotonic())
+            for pipe in wait(list(running)):
+                assert isinstance(pipe, Pipe)
+                name, process, began = running[pipe]
+                try:
+                    kind, value = pipe.recv()
+                except EOFError:
+                    process.join(5)
+                    kind = "result"
+                    value = RunResult(
+                        name, time.monotonic() - began, problem=f"its process ended with status {process.exitcode}"
+                    )
+                if kind == "step":
+                    if report is not None:
+                        report(name, value)
+                    continue
+                del running[pipe]
+                pipe.close()
+                process.join(10)
+                yield value
+    finally:
+        for pipe, (_, process, _) in running.items():
+            process.terminate()
+            process.join(3)
+            if process.is_alive():
+                process.kill()
+            pipe.close()
+
+
+def _work(name: str, net: Network, out: Path | None, pipe: Pipe) -> None:
+    """In the worker: a network of its own, then the scenario."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    scenario = find(name)
+    began = time.monotonic()
+    try:
+        if net == "private":
+            enter_private_network(mtu=scenario.mtu)
+            for key, value in scenario.sysctls.items():
+                sysctl.set(key, value)
+        elif scenario.sysctls:
+            raise CapabilityError("it changes settings of the kernel's TCP", "run it in a private network")
+        result = asyncio.run(
+            play(scenario, out=out, progress=lambda text: pipe.send(("step", text)))
+        )
+    except CapabilityError as error:
+        result = RunResult(name, time.monotonic() - began, problem=error.what, remedy=error.remedy)
+    pipe.send(("result", result))
+    pipe.close()

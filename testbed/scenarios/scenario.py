@@ -1,0 +1,94 @@
+"""A scenario: one live experiment of the catalogue, as a row and a story.
+
+Each lives in a file of its own, which reads: what it shows, what is done (`play`), the transcript
+that must be seen, the states the kernel must show, what the program must be told, the findings.
+The folder is its section of the catalogue.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from ..errors import UsageError
+from ..lab import Check, Experiment, Lab
+
+SECTIONS: tuple[tuple[str, str], ...] = (
+    ("opening", "Opening"),
+    ("transfer", "Transfer"),
+    ("closing", "Orderly close"),
+    ("reset", "Reset"),
+    ("anomalies", "Anomalies"),
+)
+"""The catalogue's sections in order: folder and title."""
+
+
+def _nothing_more(_: Experiment) -> Iterable[Check]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One experiment.
+
+    name        as typed: ``testbed run NAME``
+    title       what it shows, in one line
+    rfc         where it is written
+    play        what is done
+    transcript  what must be seen, in the notation
+    lesson      what to take from it, in a sentence or two
+    exact       hold the segments one by one, not only what they mean
+    findings    the codes that must be found; no other error or warning may be
+    connections how many connections there must be; each must match the transcript
+    seconds     its longest timer, for the progress display
+    sysctls     net.ipv4 settings of its network
+    mtu         of its loopback, in bytes
+    after       more to hold the experiment to
+    """
+
+    name: str
+    title: str
+    rfc: str
+    play: Callable[[Lab], Awaitable[None]]
+    transcript: str
+    lesson: str
+    exact: bool = False
+    findings: tuple[str, ...] = ()
+    connections: int = 1
+    seconds: float = 1.0
+    sysctls: Mapping[str, int | str] = field(default_factory=dict)
+    mtu: int = 1500
+    after: Callable[[Experiment], Iterable[Check]] = _nothing_more
+
+    @property
+    def section(self) -> str:
+        """The folder it lives in."""
+        return self.play.__module__.rsplit(".", 2)[-2]
+
+
+@cache
+def catalogue() -> Mapping[str, Scenario]:
+    """Every scenario by name, in the catalogue's order."""
+    found: dict[str, Scenario] = {}
+    for folder, _ in SECTIONS:
+        package = importlib.import_module(f"{__package__}.{folder}")
+        names = [f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
+        modules = [importlib.import_module(name) for name in names]
+        rows = [(m.ORDER, m.SCENARIO) for m in modules]
+        for _, row in sorted(rows, key=lambda pair: pair[0]):
+            found[row.name] = row
+    return found
+
+
+def find(name: str) -> Scenario:
+    """The scenario of that name; UsageError with the nearest names."""
+    import difflib
+
+    rows = catalogue()
+    if name in rows:
+        return rows[name]
+    near = difflib.get_close_matches(name, rows, n=3) or list(rows)[:3]
+    raise UsageError(f"no scenario called {name!r}; did you mean {', '.join(near)}? `testbed list` shows all")

@@ -1,0 +1,149 @@
+"""A conversation as lines of the notation, and the question whether two conversations mean the same.
+
+Two transcripts have the same *meaning* when the same things were said in the same order, however
+the kernels happened to put them into segments:
+
+* pure ACKs are left out, as whether one comes alone or rides on data is timing;
+* data that follows on data of the same side is one piece; PSH is ignored;
+* what was sent twice counts once;
+* a FIN or RST that carries data is the data and then the FIN or RST;
+* keepalive and window probes and their answers *are* meaning; a run of them is compared side by
+  side (the two ends' timers are not synchronized) and repetitions in it count once.
+
+`exact` compares segment by segment instead.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from ..wire.notation import Line
+from ..wire.segment import ACK, FIN, PSH, RST, SYN
+from .connection import Connection, Exchange
+from .notes import Note
+
+REPEATED = Note.RETRANSMISSION | Note.FAST_RETRANSMISSION | Note.SPURIOUS_RETRANSMISSION
+MASK = 0xFFFFFFFF
+
+
+def line_of(exchange: Exchange) -> Line:
+    """One segment in the notation, numbers relative to each side's ISN."""
+    segment = exchange.segment
+    return Line(
+        ">" if exchange.from_client else "<",
+        segment.flags,
+        exchange.seq,
+        segment.length,
+        exchange.ack if segment.flags & ACK else None,
+    )
+
+
+def lines_of(connection: Connection) -> list[Line]:
+    """Every segment of a connection that was tracked with `keep`."""
+    return [line_of(exchange) for exchange in connection.exchanges or ()]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What came of holding a conversation against what was expected.
+
+    same   whether they agree
+    diff   both, as lines: two blanks where they agree, ``-`` expected and not seen, ``+`` seen
+           and not expected
+    """
+
+    same: bool
+    diff: tuple[str, ...]
+
+
+def compare(expected: Sequence[Line], connection: Connection, *, exact: bool = False) -> Comparison:
+    """Hold a tracked connection against a transcript."""
+    exchanges = connection.exchanges or []
+    if exact:
+        want = [_bare(line) for line in expected]
+        seen = [line_of(exchange) for exchange in exchanges]
+    else:
+        want = meaning(expected)
+        seen = meaning(line_of(e) for e in exchanges if not e.notes & REPEATED)
+    left, right = [str(line) for line in want], [str(line) for line in seen]
+    stamps = _stamps(connection)
+    diff: list[str] = []
+    for op, a0, a1, b0, b1 in difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+        if op == "equal":
+            diff.extend(f"  {text:<34}{stamps.get(text, '')}" for text in right[b0:b1])
+        else:
+            diff.extend(f"- {text}" for text in left[a0:a1])
+            diff.extend(f"+ {text:<34}{stamps.get(text, '')}" for text in right[b0:b1])
+    return Comparison(left == right, tuple(line.rstrip() for line in diff))
+
+
+def meaning(lines: Iterable[Line]) -> list[Line]:
+    """The lines that carry meaning, coalesced as the module's docstring says."""
+    said: list[Line] = []
+    probes: list[Line] = []
+    next_seq: dict[str, int] = {}
+    for line in lines:
+        if _is_bare_ack(line):
+            expected = next_seq.get(line.direction)
+            probing = expected is not None and line.seq is not None and line.seq == (expected - 1) & MASK
+            answers = (
+                bool(probes) and line.seq == expected and any(p.direction != line.direction for p in probes)
+            )
+            if probing or answers:
+                probes.append(line)
+            continue
+        said.extend(_sorted_probes(probes))
+        probes = []
+        for part in _parts(line):
+            last = said[-1] if said else None
+            if part.length and last is not None and last.length and last.direction == part.direction:
+                if last.end == part.seq:
+                    said[-1] = replace(last, length=last.length + part.length)
+                    continue
+            said.append(part)
+        if line.seq is not None:
+            taken = line.length + (1 if line.flags & (SYN | FIN) else 0)
+            next_seq[line.direction] = (line.seq + taken) & MASK
+    said.extend(_sorted_probes(probes))
+    return said
+
+
+def _is_bare_ack(line: Line) -> bool:
+    return line.length == 0 and not line.flags & (SYN | FIN | RST)
+
+
+def _bare(line: Line) -> Line:
+    return replace(line, win=None, options=None)
+
+
+def _parts(line: Line) -> Iterable[Line]:
+    """Data, then the control bit it carried.  The ACK of data is timing; that of a SYN, FIN, RST is not."""
+    control = line.flags & (SYN | FIN | RST)
+    if line.length and not line.flags & SYN:
+        yield Line(line.direction, ACK, line.seq, line.length, 0)
+    if control or not line.length:
+        seq = line.end if line.length and not line.flags & SYN else line.seq
+        yield Line(line.direction, line.flags & ~PSH, seq, 0, line.ack)
+
+
+def _sorted_probes(probes: list[Line]) -> list[Line]:
+    """A run of probes and answers, the client's first, each once."""
+    unique = dict.fromkeys(probes)
+    return sorted(unique, key=lambda line: line.direction, reverse=True)
+
+
+def _stamps(connection: Connection) -> dict[str, str]:
+    """For each line's text, when it was and what states it left, for the side of a diff."""
+    stamps: dict[str, str] = {}
+    for exchange in connection.exchanges or ():
+        segment = exchange.segment
+        states = [
+            connection.state_after(segment.frame, end) or "-"
+            for end in (connection.client, connection.server)
+        ]
+        stamp = f"  # {(segment.time_ns - connection.start_ns) / 1e9:9.6f} s  {states[0]} / {states[1]}"
+        for part in (line_of(exchange), *_parts(line_of(exchange))):
+            stamps.setdefault(str(part), stamp)
+    return stamps
