@@ -11,13 +11,11 @@ from ..errors import ExperimentError
 from ..findings import Evidence, Finding, Holder, describe, judge
 from ..kernel.psutil_witness import SocketSample
 from ..render import svg, terminal
-from ..render.ladder import Ghost, Ladder, StateMark, Step, from_connection
-from ..tcp.connection import Connection, Ending
-from ..tcp.notes import Note
+from ..render.ladder import Ladder, StateMark, Step, from_connection, missing_fin
+from ..tcp.connection import Connection
 from ..tcp.tracker import Tracker
 from ..tcp.transcript import compare, lines_of
 from ..wire.notation import Line, parse_transcript
-from ..wire.segment import ACK, FIN
 from .judgement import Check, Verdict, check
 
 
@@ -142,13 +140,16 @@ class Experiment:
         for sample in self.samples:
             for side, ends in (("client", (client, server)), ("server", (server, client))):
                 if (sample.local, sample.remote) == ends:
-                    marks.append(StateMark(sample.time_ns, side, str(sample.state or "CLOSED"), sample.witness))
+                    marks.append(
+                        StateMark(sample.time_ns, side, str(sample.state or "CLOSED"), sample.witness)
+                    )
         return marks
 
     def state_rows(self) -> list[dict[str, object]]:
         """Every state change by witness, in order of time, as `run --json` prints them."""
         rows: list[dict[str, object]] = [
-            {"time_ns": m.time_ns, "endpoint": m.side, "state": m.state, "witness": m.witness} for m in self.marks()
+            {"time_ns": m.time_ns, "endpoint": m.side, "state": m.state, "witness": m.witness}
+            for m in self.marks()
         ]
         if self.connections:
             for end in (self.connection.client, self.connection.server):
@@ -168,7 +169,7 @@ class Experiment:
             self.connection,
             steps=self.steps,
             kernel=self.marks(),
-            ghosts=ghosts(self.connection),
+            ghosts=[ghost] if (ghost := missing_fin(self.connection)) else [],
             findings=self.findings,
             title=title,
         )
@@ -184,21 +185,3 @@ class Experiment:
             files["ladder"].write_text(terminal.plain(ladder, 100, ascii_only=False) + "\n", encoding="utf-8")
             files["svg"].write_text(svg.draw(ladder), encoding="utf-8")
         return {kind: str(path) for kind, path in files.items()}
-
-
-def ghosts(connection: Connection) -> list[Ghost]:
-    """What should have come and did not: the FIN that a half-closed connection still owes."""
-    if connection.ending is not Ending.HALF_CLOSED:
-        return []
-    closed = connection.first_fin
-    assert closed is not None
-    silent = connection.server if closed.is_client else connection.client
-    if not closed.fin_acked_frame or silent.next_seq is None or silent.base is None or closed.base is None:
-        return []
-    probes = [f for f in connection.frames(Note.KEEP_ALIVE) if f > closed.fin_acked_frame]
-    seq = (silent.next_seq - silent.base) & 0xFFFFFFFF
-    assert closed.fin_seq is not None
-    ack = (closed.fin_seq + 1 - closed.base) & 0xFFFFFFFF
-    line = Line(">" if silent.is_client else "<", FIN | ACK, seq, 0, ack)
-    after = probes[0] - 1 if probes else closed.fin_acked_frame
-    return [Ghost(min(after, closed.fin_acked_frame), silent.is_client, str(line), "never sent")]

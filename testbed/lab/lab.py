@@ -167,7 +167,9 @@ class Lab:
             except ValueError as error:
                 raise UsageError(str(error)) from error
             except OSError as error:
-                raise ExperimentError(f"the {kind} server cannot listen: {error.strerror or error}") from error
+                raise ExperimentError(
+                    f"the {kind} server cannot listen: {error.strerror or error}"
+                ) from error
             self.server, self.address = server, server.address
         return self.address
 
@@ -208,7 +210,9 @@ class Lab:
 
     def told(self, statement: str, got: object, expected: object) -> None:
         """Hold what a program was told against what it should be."""
-        self.checks.append(check("program", statement, got == expected, f"was told {got!r}, not {expected!r}"))
+        self.checks.append(
+            check("program", statement, got == expected, f"was told {got!r}, not {expected!r}")
+        )
 
     async def see(
         self, side: Side, state: State, *, timeout: float = 10.0, client: Client | None = None

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import psutil
 
-from ..capture.process import die_with_parent
 from ..errors import ExperimentError
+from ..net.libc import dying_with_parent
 
 READY = "listening on "
 
@@ -34,11 +34,13 @@ class ServerProcess:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            preexec_fn=die_with_parent,
+            preexec_fn=dying_with_parent(),
         )
         assert process.stdout is not None and process.stderr is not None
         try:
-            line = (await asyncio.wait_for(process.stdout.readline(), timeout)).decode(errors="replace").strip()
+            line = (
+                (await asyncio.wait_for(process.stdout.readline(), timeout)).decode(errors="replace").strip()
+            )
         except TimeoutError:
             line = ""
         if not line.startswith(READY):

@@ -85,6 +85,11 @@ def keep_capabilities(capabilities: Iterable[int]) -> None:
         _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
 
 
+def die_with_parent(number: int = signal.SIGTERM) -> None:
+    """Have this process sent signal `number` when the thread that forked it is no more."""
+    _prctl(_PR_SET_PDEATHSIG, int(number))
+
+
 def dying_with_parent(number: int = signal.SIGTERM) -> Callable[[], None]:
     """A `preexec_fn`: the child gets signal `number` when the *thread* that started it is no more.
 

@@ -238,10 +238,17 @@ class _Drawing:
         elif isinstance(row, Gap):
             bar = (self.glyphs.gap, "gap")
             text = f"{self.glyphs.gap} {wording.duration(row.duration_ns)} of silence"
-            yield self._line(self._centred(text), bars={"client": bar, "server": bar})
+            yield self._line(self._centred(text), states=self._held(), bars={"client": bar, "server": bar})
         else:
             text = f"{self.glyphs.ellipsis} {wording.omitted(row.count, row.duration_ns)}"
-            yield self._line(self._centred(text))
+            yield self._line(self._centred(text), states=self._held())
+
+    def _held(self) -> dict[Side, Piece]:
+        """Both ends' states once more, where they outlast a gap."""
+        return {
+            side: ("" if state == "CLOSED" else state, "guilty" if self.bars[side][1] == "guilty" else "gap")
+            for side, state in self.told.items()
+        }
 
     def _centred(self, text: str) -> Line:
         text = clip(text, self.lane, self.glyphs.ellipsis)
@@ -329,7 +336,7 @@ class _Drawing:
             before, text, after = self.lane, "", 0
         else:
             before, text = self.offset, f" {label} "
-            before = min(before, self.lane - cells(text) - 2)
+            before = min(before, self.lane - cells(text) - 1)
             after = self.lane - before - cells(text)
         left, right = dash * before, dash * after
         if from_client:
@@ -355,17 +362,18 @@ class _Drawing:
             ("mark", f"{glyphs.point} finding"),
         )
         signs = [text for key, text in known if key in self.used]
-        signs += [f"{letter} {word}" for letter, word in wording.flags_used(self.ladder.rows)]
-        if not signs:
-            return
-        yield []
-        line = ""
-        for sign in signs:
-            if line and cells(line) + 3 + cells(sign) > self.width:
+        flags = [f"{letter} {word}" for letter, word in wording.flags_used(self.ladder.rows)]
+        if signs or flags:
+            yield []
+        for kind in (signs, flags):
+            line = ""
+            for sign in kind:
+                if line and cells(line) + 3 + cells(sign) > self.width:
+                    yield [(line, "legend")]
+                    line = ""
+                line = f"{line}   {sign}" if line else sign
+            if line:
                 yield [(line, "legend")]
-                line = ""
-            line = f"{line}   {sign}" if line else sign
-        yield [(line, "legend")]
 
 
 def _with_first(items: Iterable[T]) -> Iterator[tuple[bool, T]]:

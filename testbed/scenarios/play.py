@@ -42,7 +42,9 @@ async def play(
     except CapabilityError as error:
         return RunResult(scenario.name, time.monotonic() - began, problem=error.what, remedy=error.remedy)
     except TimeoutError:
-        return RunResult(scenario.name, time.monotonic() - began, problem=f"it was not over after {limit:g} s")
+        return RunResult(
+            scenario.name, time.monotonic() - began, problem=f"it was not over after {limit:g} s"
+        )
     except (Error, OSError) as error:
         return RunResult(scenario.name, time.monotonic() - began, problem=f"it broke off: {error}")
     experiment = lab.experiment
@@ -82,10 +84,17 @@ def judge_experiment(scenario: Scenario, experiment: Experiment, during: list[Ch
     found = experiment.findings
     codes = experiment.finding_codes()
     for code in scenario.findings:
-        checks.append(check("wire", f"the finding {code}", code in codes, f"found: {', '.join(codes) or 'nothing'}"))
+        checks.append(
+            check("wire", f"the finding {code}", code in codes, f"found: {', '.join(codes) or 'nothing'}")
+        )
     unexpected = [f for f in found if f.severity is not Severity.INFO and f.code not in scenario.findings]
     checks.append(
-        check("wire", "nothing else is wrong", not unexpected, "; ".join(f"{f.code}: {f.text}" for f in unexpected))
+        check(
+            "wire",
+            "nothing else is wrong",
+            not unexpected,
+            "; ".join(f"{f.code}: {f.text}" for f in unexpected),
+        )
     )
     checks.extend(scenario.after(experiment))
     return checks

@@ -18,9 +18,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Literal
 
-from ..capture.process import die_with_parent
 from ..errors import CapabilityError
 from ..net import sysctl
+from ..net.libc import die_with_parent
 from ..net.private import enter_private_network
 from .play import play
 from .result import RunResult
@@ -64,7 +64,9 @@ def run(
                     process.join(5)
                     kind = "result"
                     value = RunResult(
-                        name, time.monotonic() - began, problem=f"its process ended with status {process.exitcode}"
+                        name,
+                        time.monotonic() - began,
+                        problem=f"its process ended with status {process.exitcode}",
                     )
                 if kind == "step":
                     if report is not None:
@@ -96,9 +98,7 @@ def _work(name: str, net: Network, out: Path | None, pipe: Pipe) -> None:
                 sysctl.set(key, value)
         elif scenario.sysctls:
             raise CapabilityError("it changes settings of the kernel's TCP", "run it in a private network")
-        result = asyncio.run(
-            play(scenario, out=out, progress=lambda text: pipe.send(("step", text)))
-        )
+        result = asyncio.run(play(scenario, out=out, progress=lambda text: pipe.send(("step", text))))
     except CapabilityError as error:
         result = RunResult(name, time.monotonic() - began, problem=error.what, remedy=error.remedy)
     pipe.send(("result", result))

@@ -30,6 +30,7 @@ WINDOW_UPDATE = int(Note.WINDOW_UPDATE)
 WINDOW_FULL = int(Note.WINDOW_FULL)
 PREVIOUS_SEGMENT_LOST = int(Note.PREVIOUS_SEGMENT_LOST)
 ACKED_LOST_SEGMENT = int(Note.ACKED_LOST_SEGMENT)
+PORT_REUSED = int(Note.PORT_REUSED)
 
 CONTROL = SYN | FIN | RST
 MASK = 0xFFFFFFFF
@@ -79,7 +80,8 @@ def classify(fwd: Endpoint, rev: Endpoint, segment: Segment, seq: int, rtt_ns: i
                 if (seq + length - edge) & MASK == 0:
                     notes |= WINDOW_FULL
             if not notes & KEEP_ALIVE and next_seq is not None and not flags & RST:
-                notes |= _resent(fwd, rev, seq, length, time_ns, rtt_ns, next_seq)
+                taken = length + (1 if flags & (SYN | FIN) else 0)
+                notes |= _resent(fwd, rev, seq, length, taken, time_ns, rtt_ns, next_seq)
 
     if flags & ACK:
         if ack != fwd.last_ack:
@@ -137,7 +139,14 @@ def _classify_empty(fwd: Endpoint, rev: Endpoint, seq: int, ack: int, window: in
 
 
 def _resent(
-    fwd: Endpoint, rev: Endpoint, seq: int, length: int, time_ns: int, rtt_ns: int, next_seq: int
+    fwd: Endpoint,
+    rev: Endpoint,
+    seq: int,
+    length: int,
+    taken: int,
+    time_ns: int,
+    rtt_ns: int,
+    next_seq: int,
 ) -> int:
     """Which kind of repetition a segment with data, SYN or FIN is, if it is one."""
     behind = (next_seq - seq) & MASK
@@ -150,6 +159,6 @@ def _resent(
     if rev.dup_acks >= 2 and time_ns - rev.last_ack_time < FAST_RETRANSMISSION_WITHIN:
         if rev.last_ack == seq:
             return FAST_RETRANSMISSION
-    if time_ns - fwd.next_seq_time < (rtt_ns or OUT_OF_ORDER_WITHIN) and behind != length:
+    if time_ns - fwd.next_seq_time < (rtt_ns or OUT_OF_ORDER_WITHIN) and behind != taken:
         return OUT_OF_ORDER
     return RETRANSMISSION

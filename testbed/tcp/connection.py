@@ -1,13 +1,8 @@
 """A connection: one incarnation of a four-tuple, with both endpoints' states as the wire shows them.
 
 `Connection.feed` takes its segments in the order of the capture.  Three questions are answered
-as they come: what is this segment (`classify`), what state does it bring each end to
-(`states`), and what is worth remembering for the findings (`noted`).
-
-A segment that was sent is certain; that it *arrived* is certain only once its receiver answers.
-So the sender's edge is walked at once, and the receiver's when its next acknowledgment covers
-the segment, dated back to the segment that caused it (`Transition.confirmed_by`).  That is what
-tells a FIN that crossed ours (CLOSING) from one that came after, and a lost FIN from a taken one.
+as they come: what is this segment (`classify`), what state does it bring each end to (`walk`),
+and what is worth remembering for the findings (`noted` and the plain facts beside it).
 """
 
 from __future__ import annotations
@@ -17,13 +12,27 @@ from typing import NamedTuple
 
 from ..wire import options as tcp_options
 from ..wire.segment import ACK, FIN, RST, SYN, Address, Segment, endpoints
-from .classify import MASK, classify
+from . import zeek
+from .classify import (
+    CONTROL,
+    DUPLICATE_ACK,
+    FAST_RETRANSMISSION,
+    KEEP_ALIVE,
+    KEEP_ALIVE_ACK,
+    MASK,
+    PORT_REUSED,
+    PREVIOUS_SEGMENT_LOST,
+    RETRANSMISSION,
+    SPURIOUS_RETRANSMISSION,
+    ZERO_WINDOW,
+    classify,
+)
 from .endpoint import Endpoint
 from .notes import LABELS, names
-from .states import SYNCHRONIZED, Event, State
+from .states import Event, State
+from .walk import FRAMES_KEPT, DoubtfulReset, walk
 
-FRAMES_KEPT = 16
-"""How many frame numbers are kept for each kind of note; the rest is counted."""
+SENT_AGAIN = RETRANSMISSION | FAST_RETRANSMISSION | SPURIOUS_RETRANSMISSION
 
 
 class Opening(enum.StrEnum):
@@ -64,46 +73,87 @@ class Exchange(NamedTuple):
 
 
 class Noted:
-    """How often a note was made, and its first frames with who sent them."""
+    """How often a note was made, by whom, its first frames, and its last."""
 
-    __slots__ = ("count", "frames")
+    __slots__ = ("by_client", "count", "frames", "last_frame", "last_time_ns")
 
     def __init__(self) -> None:
         self.count = 0
+        self.by_client = 0
         self.frames: list[tuple[int, bool, int]] = []  # (frame, from client, time_ns)
+        self.last_frame = 0
+        self.last_time_ns = 0
+
+
+class Probe(NamedTuple):
+    """A keepalive probe told without its sequence number.
+
+    silence_ns   how long nothing had been sent before it
+    bare         it carries no timestamps though the connection uses them
+    """
+
+    frame: int
+    from_client: bool
+    silence_ns: int
+    bare: bool
 
 
 class Connection:
-    """One TCP connection.  `id` counts from 1 in the order in which connections began."""
+    """One TCP connection.  `id` counts from 1 in the order in which connections began.
+
+    mid_stream        its first captured segment was no SYN
+    established       both ends have reached ESTABLISHED (or were taken to have, mid-stream)
+    reset_by          who sent the RST that ended it; with it the frame, both ends' states before
+                      it (client, server), the bytes sent to it that it never acknowledged, the
+                      RST itself, and the segment before it with who sent that
+    resets_ignored    RSTs that their receiver did not take: (frame, from client)
+    data_after_fin    data beyond its sender's own FIN: (frame, from client)
+    short_of_fin      acknowledgments that stop just short of a FIN: frames
+    probes_inferred   see `Probe`
+    """
 
     __slots__ = (
-        "_relative_frames",
+        "_bits",
         "client",
-        "close_frames",
         "client_flow",
+        "close_frames",
         "data_after_fin",
+        "doubtful",
         "established",
         "exchanges",
+        "first_data_frame",
         "first_frame",
+        "first_from_server",
         "history",
         "id",
         "last_frame",
+        "last_from_client",
+        "last_segment",
+        "last_syn_ns",
         "last_time_ns",
         "longest_silence",
+        "mid_stream",
         "noted",
         "port_reused",
+        "probes_inferred",
         "refused",
         "reset_by",
+        "reset_cause",
+        "reset_cause_from_client",
         "reset_frame",
+        "reset_segment",
         "reset_state",
         "reset_unacked",
+        "resets_ignored",
         "roles",
         "rtt_ns",
         "saw_synack",
         "server",
+        "short_of_fin",
         "simultaneous",
         "start_ns",
         "unnumbered",
+        "watch",
     )
 
     def __init__(
@@ -115,66 +165,97 @@ class Connection:
         self.server = Endpoint(False)
         self.roles = roles
         self.first_frame = first.frame
+        self.first_from_server = first.flow != client_flow
         self.start_ns = first.time_ns
         self.last_frame = first.frame
         self.last_time_ns = first.time_ns
+        self.last_segment: Segment | None = None
+        self.last_from_client = True
+        self.first_data_frame = 0
         self.exchanges: list[Exchange] | None = [] if keep else None
         self.noted: dict[int, Noted] = {}
         self.port_reused = port_reused
-        self.established = False
+        self.mid_stream = not first.flags & SYN
+        self.established = self.mid_stream
+        self.watch = not self.mid_stream  # each segment may move a state: not so between open and close
         self.saw_synack = False
         self.simultaneous = False
         self.refused = False
+        self.doubtful: DoubtfulReset | None = None
         self.reset_by: Endpoint | None = None
         self.reset_frame = 0
-        self.reset_state: tuple[State, State] | None = None  # (client, server) before the RST
+        self.reset_state: tuple[State, State] | None = None
         self.reset_unacked = 0
+        self.reset_segment: Segment | None = None
+        self.reset_cause: Segment | None = None
+        self.reset_cause_from_client = False
+        self.resets_ignored: list[tuple[int, bool]] = []
         self.rtt_ns = 0
-        self.data_after_fin: list[int] = []
+        self.last_syn_ns = first.time_ns
+        self.data_after_fin: list[tuple[int, bool]] = []
+        self.short_of_fin: list[int] = []
         self.close_frames: list[tuple[int, bool, int]] = []
         self.history: list[str] = []
         self.unnumbered = 0  # segments of a text that printed no sequence number
+        self.probes_inferred: list[Probe] = []
         self.longest_silence = (0, 0)  # (ns, frame after it)
-        self._relative_frames = 0
-        if roles == "inferred" or (first.flags & (SYN | ACK)) == (SYN | ACK):
-            if not first.flags & SYN:
-                self.client.state = self.server.state = State.ESTABLISHED
+        self._bits = 0
+        if self.mid_stream:
+            self.client.state = self.server.state = State.ESTABLISHED
 
     # ---------------------------------------------------------------- feeding
 
     def feed(self, segment: Segment, from_client: bool) -> None:
         """Take the next segment of this connection."""
+        frame, time_ns, _, flags, seq, ack, window, length, _, _, _ = segment
         fwd, rev = (self.client, self.server) if from_client else (self.server, self.client)
-        flags = segment.flags
-        time_ns = segment.time_ns
-        seq = segment.seq
         if seq is None:
             self.unnumbered += 1
             seq = fwd.next_seq if fwd.next_seq is not None else 0
         if fwd.base is None:
             fwd.base = seq if flags & SYN else (seq - 1) & MASK
         if rev.base is None and flags & ACK:
-            rev.base = (segment.ack - 1) & MASK
+            rev.base = (ack - 1) & MASK
         silence = time_ns - self.last_time_ns
         if silence > self.longest_silence[0]:
-            self.longest_silence = (silence, segment.frame)
+            self.longest_silence = (silence, frame)
         self.last_time_ns = time_ns
-        self.last_frame = segment.frame
+        self.last_frame = fwd.last_frame = frame
         fwd.packets += 1
 
-        if flags & SYN:
-            self._options_of_syn(fwd, segment)
+        expected = fwd.next_seq
+        if flags & CONTROL:
+            if flags & SYN:
+                self._options_of_syn(fwd, segment)
+                if not flags & ACK:
+                    self.last_syn_ns = time_ns
+            self._control_letters(fwd, flags, length)
+            self.watch = True
+        elif length:
+            if not fwd.letters & zeek.D:
+                self._letter(fwd, zeek.D)
+        elif not fwd.letters & zeek.A:
+            self._letter(fwd, zeek.A)
+        if not self.rtt_ns and self.saw_synack and flags & (SYN | ACK) == ACK:
+            self.rtt_ns = max(0, time_ns - self.last_syn_ns)  # what Wireshark calls the initial RTT
         notes = classify(fwd, rev, segment, seq, self.rtt_ns)
         if segment.seq is None:
             notes = self._notes_without_number(fwd, rev, segment, notes, silence)
-        if self.port_reused and segment.frame == self.first_frame:
-            notes |= LABELS[-1][0]
-        if segment.length:
-            self._data(fwd, seq, segment.length, flags)
-        if flags & (SYN | FIN | RST) or not self.established or fwd.fin_seq is not None or rev.fin_seq is not None:
-            self._states(fwd, rev, segment, seq)
+        if frame == self.first_frame and self.port_reused:
+            notes |= PORT_REUSED
+        if length:
+            if not self.first_data_frame:
+                self.first_data_frame = frame
+            self._data(fwd, seq, length, flags)
+        if self.watch:
+            walk(self, fwd, rev, segment, seq, expected)
         if notes:
-            self._note(notes, segment, from_client)
+            self._note(notes, segment, fwd, rev)
+        if fwd.zero_since and window:
+            fwd.zero_total += time_ns - fwd.zero_since
+            fwd.zero_since = 0
+        self.last_segment = segment
+        self.last_from_client = from_client
         if self.exchanges is not None:
             shift = fwd.scale if fwd.scale > 0 and rev.scale >= 0 and not flags & SYN else 0
             self.exchanges.append(
@@ -182,8 +263,8 @@ class Connection:
                     segment,
                     from_client,
                     None if segment.seq is None else (seq - fwd.base) & MASK,
-                    (segment.ack - rev.base) & MASK if flags & ACK and rev.base is not None else 0,
-                    segment.window << shift,
+                    (ack - rev.base) & MASK if flags & ACK and rev.base is not None else 0,
+                    window << shift,
                     notes,
                 )
             )
@@ -191,12 +272,32 @@ class Connection:
     def _options_of_syn(self, fwd: Endpoint, segment: Segment) -> None:
         raw = segment.options
         scale = tcp_options.window_scale(raw)
-        fwd.scale = -2 if scale is None else min(scale, 14)  # RFC 7323 section 2.3
+        fwd.scale = -2 if scale is None else scale
         fwd.mss = tcp_options.mss(raw)
         fwd.timestamps = tcp_options.timestamps(raw) is not None
         fwd.saw_syn = True
         if not fwd.syn_frame:
             fwd.syn_frame, fwd.syn_time = segment.frame, segment.time_ns
+
+    def _letter(self, fwd: Endpoint, bit: int) -> None:
+        fwd.letters |= bit
+        letter = zeek.LETTERS[bit.bit_length() - 1]
+        self.history.append(letter.upper() if fwd.is_client else letter)
+        self._bits |= 4 if bit == zeek.A else 8 if bit == zeek.D else 0
+
+    def _control_letters(self, fwd: Endpoint, flags: int, length: int) -> None:
+        new = zeek.control_letters(flags, length) & ~fwd.letters
+        for position in range(len(zeek.LETTERS)):
+            if new >> position & 1:
+                self._letter(fwd, 1 << position)
+        if flags & SYN:
+            self._bits |= 2 if flags & ACK else 1
+        elif flags & ACK and not length:
+            self._bits |= 4
+        if flags & FIN:
+            self._bits |= 16
+        if flags & RST:
+            self._bits |= 32
 
     def _data(self, fwd: Endpoint, seq: int, length: int, flags: int) -> None:
         start = (seq + 1) & MASK if flags & SYN else seq
@@ -210,15 +311,27 @@ class Connection:
         if (fwd.data_start - start) & MASK < 0x80000000:
             fwd.data_start = start
 
-    def _note(self, notes: int, segment: Segment, from_client: bool) -> None:
+    def _note(self, notes: int, segment: Segment, fwd: Endpoint, rev: Endpoint) -> None:
+        """Remember what was noted of a segment that `fwd` sent."""
+        from_client = fwd.is_client
         for bit, _ in LABELS:
             if notes & bit:
                 noted = self.noted.get(bit)
                 if noted is None:
                     noted = self.noted[bit] = Noted()
                 noted.count += 1
+                noted.by_client += from_client
+                noted.last_frame, noted.last_time_ns = segment.frame, segment.time_ns
                 if len(noted.frames) < FRAMES_KEPT:
                     noted.frames.append((segment.frame, from_client, segment.time_ns))
+        if notes & ZERO_WINDOW and not fwd.zero_since:
+            fwd.zero_since = segment.time_ns
+        if notes & ZERO_WINDOW and not fwd.letters & zeek.W:
+            self._letter(fwd, zeek.W)
+        if notes & SENT_AGAIN and segment.length and not fwd.letters & zeek.T:
+            self._letter(fwd, zeek.T)
+        if notes & PREVIOUS_SEGMENT_LOST and not fwd.letters & zeek.G:
+            self._letter(fwd, zeek.G)
 
     def _notes_without_number(
         self, fwd: Endpoint, rev: Endpoint, segment: Segment, notes: int, silence: int
@@ -230,8 +343,6 @@ class Connection:
         probe; an acknowledgment that repeats; and no timestamps where the connection uses them
         (macOS probes; its answers carry them again).
         """
-        from .classify import DUPLICATE_ACK, KEEP_ALIVE, KEEP_ALIVE_ACK  # one cycle less at import
-
         if not notes & (DUPLICATE_ACK | KEEP_ALIVE_ACK):
             return notes
         bare = fwd.timestamps and tcp_options.timestamps(segment.options) is None
@@ -239,127 +350,21 @@ class Connection:
         quiet = silence >= 1_000_000_000
         if (quiet and rev.window != 0) or (bare and probing):
             notes = (notes & ~(DUPLICATE_ACK | KEEP_ALIVE_ACK)) | KEEP_ALIVE
+            fwd.probing = True
+            if len(self.probes_inferred) < FRAMES_KEPT:
+                self.probes_inferred.append(Probe(segment.frame, fwd.is_client, silence, bare))
         elif probing or rev.last_notes & KEEP_ALIVE_ACK:
             notes = (notes & ~DUPLICATE_ACK) | KEEP_ALIVE_ACK
         fwd.last_notes = notes
         return notes
-
-    # ----------------------------------------------------------------- states
-
-    def _states(self, fwd: Endpoint, rev: Endpoint, segment: Segment, seq: int) -> None:
-        """Walk the machine of RFC 9293 at both ends for one segment."""
-        flags, frame, time_ns = segment.flags, segment.frame, segment.time_ns
-        if flags & RST:
-            self._reset(fwd, rev, segment, seq)
-            return
-        if flags & SYN:
-            self._syn(fwd, rev, segment)
-        elif flags & ACK and not self.established:
-            self._ack_of_syn(fwd, rev, segment)
-        if flags & ACK and rev.fin_seq is not None:
-            self._ack_of_fin(fwd, rev, segment)
-        if flags & FIN:
-            if fwd.fin_seq is None:
-                fwd.fin_seq = (seq + segment.length) & MASK
-                fwd.step(Event.SEND_FIN, frame, time_ns)
-                self.close_frames.append((frame, fwd.is_client, time_ns))
-            fwd.fin_frame, fwd.fin_time = frame, time_ns
-        elif fwd.fin_seq is not None and segment.length and (seq + segment.length - fwd.fin_seq - 1) & MASK < 0x7FFFFFFF:
-            if len(self.data_after_fin) < FRAMES_KEPT:
-                self.data_after_fin.append(frame)
-
-    def _syn(self, fwd: Endpoint, rev: Endpoint, segment: Segment) -> None:
-        frame, time_ns = segment.frame, segment.time_ns
-        if not segment.flags & ACK:
-            if fwd.state is State.CLOSED and not fwd.transitions:
-                fwd.step(Event.SEND_SYN, frame, time_ns)
-            if rev.saw_syn:
-                self.simultaneous = True
-            return
-        self.saw_synack = True
-        if fwd.state is State.SYN_SENT and rev.saw_syn:
-            fwd.step(Event.RECEIVE_SYN, rev.syn_frame, rev.syn_time, frame)
-        elif fwd.state is State.CLOSED and not fwd.transitions:
-            fwd.state = State.LISTEN  # it answers, so it was listening
-            cause, when = (rev.syn_frame, rev.syn_time) if rev.saw_syn else (frame, time_ns)
-            fwd.step(Event.RECEIVE_SYN, cause, when, frame)
-        if fwd.fin_seq is None and not fwd.is_client:
-            fwd.syn_frame, fwd.syn_time = frame, time_ns
-        if not rev.saw_syn and rev.state is State.CLOSED:
-            rev.state = State.SYN_SENT  # its SYN was not captured
-        if self.simultaneous and rev.state is State.SYN_RECEIVED:
-            rev.step(Event.RECEIVE_ACK_OF_SYN, frame, time_ns)
-            if fwd.state is State.SYN_RECEIVED and fwd.last_ack == rev.next_seq and rev.last_ack == fwd.next_seq:
-                fwd.step(Event.RECEIVE_ACK_OF_SYN, rev.syn_frame, rev.syn_time, frame)
-            self.established = fwd.state is rev.state is State.ESTABLISHED
-
-    def _ack_of_syn(self, fwd: Endpoint, rev: Endpoint, segment: Segment) -> None:
-        frame, time_ns = segment.frame, segment.time_ns
-        if fwd.state is State.SYN_SENT and rev.saw_syn and self.saw_synack:
-            fwd.step(Event.RECEIVE_SYN_ACK, rev.syn_frame, rev.syn_time, frame)
-            if fwd.syn_time and not self.rtt_ns:
-                self.rtt_ns = time_ns - fwd.syn_time
-        if rev.state is State.SYN_RECEIVED and (rev.base is None or segment.ack != rev.base):
-            rev.step(Event.RECEIVE_ACK_OF_SYN, frame, time_ns)
-        self.established = fwd.state in SYNCHRONIZED and rev.state in SYNCHRONIZED
-
-    def _ack_of_fin(self, fwd: Endpoint, rev: Endpoint, segment: Segment) -> None:
-        """`fwd` sends an ACK while `rev` has sent its FIN: does it cover it?
-
-        It proves that `fwd` took the FIN.  Whether `rev` has got this ACK before or after `fwd`'s
-        own FIN, if one is under way to it, its next ACK tells: so that ACK is held until then.
-        """
-        assert rev.fin_seq is not None
-        frame, time_ns = segment.frame, segment.time_ns
-        if (segment.ack - rev.fin_seq - 1) & MASK >= 0x80000000:
-            return
-        if not rev.fin_acked_frame:
-            rev.fin_acked_frame = frame
-            crossed = fwd.ack_of_fin
-            fwd.ack_of_fin = None
-            if crossed is not None and crossed[0] < rev.fin_frame:
-                fwd.step(Event.RECEIVE_ACK_OF_FIN, *crossed)
-                crossed = None
-            fwd.step(Event.RECEIVE_FIN, rev.fin_frame, rev.fin_time, frame)
-            if crossed is not None:
-                fwd.step(Event.RECEIVE_ACK_OF_FIN, *crossed)
-            self.close_frames.append((frame, fwd.is_client, time_ns))
-            if fwd.fin_seq is not None and not fwd.fin_acked_frame:
-                rev.ack_of_fin = (frame, time_ns)  # our FIN may have overtaken this ACK
-            else:
-                rev.step(Event.RECEIVE_ACK_OF_FIN, frame, time_ns)
-
-    def _reset(self, fwd: Endpoint, rev: Endpoint, segment: Segment, seq: int) -> None:
-        """An RST: it ends the connection if its number is one that the receiver takes (RFC 5961)."""
-        frame, time_ns = segment.frame, segment.time_ns
-        fwd.rst_frame = frame
-        acceptable = (
-            rev.last_ack is None
-            or seq == rev.last_ack
-            or seq == fwd.next_seq
-            or rev.state in (State.SYN_SENT, State.CLOSED)
-        )
-        if not acceptable:
-            return
-        if self.reset_by is None:
-            self.reset_by, self.reset_frame = fwd, frame
-            self.reset_state = (self.client.state, self.server.state)
-            if rev.next_seq is not None and fwd.last_ack is not None:
-                self.reset_unacked = max(0, ((rev.next_seq - fwd.last_ack + 0x80000000) & MASK) - 0x80000000)
-        if rev.state is State.SYN_SENT and not self.saw_synack:
-            self.refused = True
-        fwd.step(Event.SEND_RST, frame, time_ns)
-        if rev.state is State.SYN_RECEIVED and not self.simultaneous:
-            rev.step(Event.RECEIVE_RST, frame, time_ns)
-            rev.state = State.CLOSED  # back in LISTEN: this connection is no more
-        else:
-            rev.step(Event.RECEIVE_RST, frame, time_ns)
 
     # --------------------------------------------------------------- verdicts
 
     @property
     def opening(self) -> Opening:
         """How it began."""
+        if self.mid_stream:
+            return Opening.MID_STREAM
         if self.refused:
             return Opening.REFUSED
         if self.simultaneous and self.saw_synack:
@@ -371,9 +376,7 @@ class Connection:
             return Opening.HANDSHAKE
         if self.saw_synack:
             return Opening.HALF_OPEN
-        if self.client.saw_syn:
-            return Opening.SYN_ONLY
-        return Opening.MID_STREAM
+        return Opening.SYN_ONLY
 
     @property
     def ending(self) -> Ending:
@@ -415,15 +418,11 @@ class Connection:
 
     @property
     def completeness(self) -> int:
-        """Wireshark's `tcp.completeness`: 1 SYN, 2 SYN-ACK, 4 ACK, 8 data, 16 FIN, 32 RST."""
-        return (
-            (1 if any(e.saw_syn for e in (self.client,)) else 0)
-            | (2 if self.saw_synack else 0)
-            | (4 if self.established else 0)
-            | (8 if self.client.payload_packets or self.server.payload_packets else 0)
-            | (16 if self.client.fin_seq is not None or self.server.fin_seq is not None else 0)
-            | (32 if self.client.rst_frame or self.server.rst_frame else 0)
-        )
+        """Wireshark's `tcp.completeness`: 1 SYN, 2 SYN-ACK, 4 ACK without data, 8 data, 16 FIN, 32 RST.
+
+        It has no direction: 31 is one FIN or both.
+        """
+        return self._bits
 
     def count(self, note: int) -> int:
         """How many segments carry a note."""
@@ -439,9 +438,7 @@ class Connection:
 
     def state_after(self, frame: int, side: Endpoint) -> State | None:
         """The state of one end once `frame` had been sent and taken; None before its first."""
-        state = None
-        if not side.transitions and side.state is State.ESTABLISHED:
-            return State.ESTABLISHED
+        state = State.ESTABLISHED if self.mid_stream else None
         for transition in side.transitions:
             if transition.frame > frame:
                 break

@@ -44,17 +44,22 @@ class Endpoint:
         "fin_frame",
         "fin_seq",
         "fin_time",
+        "fins_sent",
         "highest_to_ack",
+        "heard_fin_at",
         "is_client",
         "last_ack",
         "last_ack_time",
+        "last_frame",
         "last_length",
         "last_notes",
+        "letters",
         "mss",
         "next_seq",
         "next_seq_time",
         "packets",
         "payload_packets",
+        "probing",
         "rst_frame",
         "sack",
         "saw_syn",
@@ -62,9 +67,12 @@ class Endpoint:
         "state",
         "syn_frame",
         "syn_time",
+        "syns_sent",
         "timestamps",
         "transitions",
         "window",
+        "zero_since",
+        "zero_total",
     )
 
     def __init__(self, is_client: bool) -> None:
@@ -85,9 +93,17 @@ class Endpoint:
         self.last_ack_time = 0
         self.window = -1  # the last window it advertised, unscaled
         self.dup_acks = 0
-        self.sack: bytes = b""  # the options of its last segment that carried SACK blocks
+        self.sack: bytes = b""  # the options of its last duplicate ACK: they may hold SACK blocks
         self.last_notes = 0
         self.last_length = 0
+        self.last_frame = 0
+        self.probing = False  # its last keepalive probe has not been answered yet
+        self.letters = 0  # the letters of Zeek's history that it has, as bits
+        self.syns_sent = 0
+        self.fins_sent = 0
+        self.heard_fin_at: int | None = None  # its next number when it first acknowledged the peer's FIN
+        self.zero_since = 0  # ns; since when it advertises no window, 0 when it does advertise one
+        self.zero_total = 0  # ns it advertised none, before `zero_since`
         self.packets = 0
         self.payload_packets = 0
         self.data_start: int | None = None
@@ -110,6 +126,14 @@ class Endpoint:
         if self.data_start is None or self.data_end is None:
             return 0
         return (self.data_end - self.data_start) & 0xFFFFFFFF
+
+    @property
+    def bytes_after_peer_fin(self) -> int:
+        """Payload bytes sent after it had taken the peer's FIN: the half-close in use."""
+        if self.heard_fin_at is None or self.data_end is None:
+            return 0
+        sent = (self.data_end - self.heard_fin_at) & 0xFFFFFFFF
+        return sent if sent < 0x80000000 else 0
 
     def step(self, event: Event, frame: int, time_ns: int, confirmed_by: int | None = None) -> None:
         """Walk the edge for `event`, if the present state has one."""

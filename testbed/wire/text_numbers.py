@@ -20,7 +20,7 @@ base: 0 is taken for it, and the numbers of that side are then right relative to
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from .segment import ACK, FIN, SYN, reverse
 from .seq import MASK, after, distance
@@ -46,17 +46,34 @@ class _Conversation:
         self.relative: bool | None = None
 
 
-class Known:
+class Known(NamedTuple):
     """What the bytes shown below a line say of its numbers; None where nothing is shown."""
 
-    __slots__ = ("ack", "seq")
-
-    def __init__(self, seq: int | None = None, ack: int | None = None) -> None:
-        self.seq = seq
-        self.ack = ack
+    seq: int | None = None
+    ack: int | None = None
 
 
 UNKNOWN: Final = Known()
+
+
+class Absolute(NamedTuple):
+    """The numbers of one segment made absolute; None as in `Numbers.absolute`.
+
+    base   what to add to the edges of its SACK blocks
+    sure   whether they are known to want it
+    """
+
+    seq: int | None
+    ack: int | None
+    base: int = 0
+    sure: bool = True
+
+    def edge(self, number: int) -> int:
+        """The edge of a SACK block, absolute: not far from the acknowledgment number."""
+        shifted = (number + self.base) & MASK
+        if self.sure or self.ack is None:
+            return shifted
+        return shifted if abs(distance(self.ack, shifted)) < abs(distance(self.ack, number)) else number
 
 
 class Numbers:
@@ -76,9 +93,8 @@ class Numbers:
 
     def absolute(
         self, flow: bytes, flags: int, seq: int | None, ack: int | None, known: Known = UNKNOWN
-    ) -> tuple[int | None, int | None, int]:
-        """The absolute numbers of a segment printed with `seq` and `ack`, and what to add to an edge
-        of its SACK blocks to make it absolute.
+    ) -> Absolute:
+        """The absolute numbers of a segment printed with `seq` and `ack`.
 
         None stays None.  `seq` becomes None too where a number was printed that cannot be related
         to the others (an RST without ACK, on a side whose base was never printed).
@@ -87,24 +103,22 @@ class Numbers:
         other = 1 - side
         if not flags & ACK:
             expected = talk.next[side]
-            if (
-                seq is not None
-                and not flags & SYN
-                and talk.heard
-                and talk.invented[side]
-                and expected is not None
-            ):
-                seq = seq if abs(distance(expected, seq)) < FAR else None
-            return seq, ack, 0
+            unrelated = seq is not None and not flags & SYN and talk.heard and talk.invented[side]
+            if unrelated and expected is not None and abs(distance(expected, seq or 0)) >= FAR:
+                seq = None
+            return Absolute(seq, ack)
         if flags & SYN or not talk.heard:
             self._begin(talk, side, flags, seq, ack, known)
             if flags & SYN or not talk.relative:
-                return seq, ack, self._sack_base(talk, other, ack, False)
-        relative = self._is_relative(talk, side, seq, ack, known)
-        if relative:
-            seq = None if seq is None else (seq + talk.base[side]) & MASK
-            ack = None if ack is None else (ack + talk.base[other]) & MASK
-        return seq, ack, self._sack_base(talk, other, ack, relative)
+                # tcpdump subtracts the base from SACK's edges even in the segment that sets it
+                return Absolute(seq, ack, talk.base[other], sure=False)
+        if not self._is_relative(talk, side, seq, ack, known):
+            return Absolute(seq, ack)
+        return Absolute(
+            None if seq is None else (seq + talk.base[side]) & MASK,
+            None if ack is None else (ack + talk.base[other]) & MASK,
+            talk.base[other],
+        )
 
     def learn(self, flow: bytes, flags: int, seq: int | None, ack: int | None, length: int) -> None:
         """Take note of a segment by its absolute numbers, for the ones that follow."""
@@ -178,12 +192,6 @@ class Numbers:
             if mine > FAR and theirs < NEAR:
                 talk.relative = not talk.relative
         return talk.relative
-
-    def _sack_base(self, talk: _Conversation, other: int, ack: int | None, relative: bool) -> int:
-        # tcpdump subtracts the base from SACK's edges even in the segment that sets it
-        return (
-            talk.base[other] if relative or (talk.relative is None and self._usual and ack is not None) else 0
-        )
 
 
 def _nearer(expected: int, base: int, number: int) -> bool:

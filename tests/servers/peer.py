@@ -27,6 +27,7 @@ class Peer:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.name: tuple[str, int] = sock.getsockname()[:2]
+        self.server: tuple[str, int] = sock.getpeername()[:2]
 
     async def send(self, data: bytes) -> None:
         async with asyncio.timeout(PATIENCE):
@@ -68,9 +69,11 @@ class Peer:
         """The kernel's states of the server's and of the client's socket, "NONE" for one that is gone."""
         mine = theirs = "NONE"
         for row in psutil.net_connections("tcp"):
-            if row.laddr[:2] == self.name:
+            # Both addresses: another server's TIME_WAIT may still know a client of this port.
+            ends = row.laddr[:2], row.raddr[:2]
+            if ends == (self.name, self.server):
                 mine = row.status
-            elif row.raddr and row.raddr[:2] == self.name:
+            elif ends == (self.server, self.name):
                 theirs = row.status
         return theirs, mine
 

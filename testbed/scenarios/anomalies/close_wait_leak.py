@@ -22,7 +22,12 @@ async def play(lab: Lab) -> None:
     await lab.see("client", State.FIN_WAIT_2)
     grown = server.descriptors() - before
     lab.checks.append(
-        check("kernel", f"{CLIENTS} clients leave {CLIENTS} descriptors open", grown == CLIENTS, f"{grown} are open")
+        check(
+            "kernel",
+            f"{CLIENTS} clients leave {CLIENTS} descriptors open",
+            grown == CLIENTS,
+            f"{grown} are open",
+        )
     )
 
 

@@ -54,10 +54,16 @@ def after(experiment: Experiment) -> Iterable[Check]:
             KEEPALIVE - 0.05 <= waited <= KEEPALIVE + 0.4,
             f"it waited {waited:.3f} s" if waited else "it sent none",
         )
-    closing = [e.segment.frame for e in connection.exchanges or () if e.segment.frame > ack and e.segment.flags & 0x05]
+    closing = [
+        e.segment.frame
+        for e in connection.exchanges or ()
+        if e.segment.frame > ack and e.segment.flags & 0x05
+    ]
     yield check("wire", "nothing after the client's FIN closes anything", not closing, f"frames {closing} do")
     held = [h for h in experiment.evidence.holders if h.side == "server" and h.state == "CLOSE_WAIT"]
-    yield check("kernel", "the process and descriptor that hold the socket are known", bool(held), "nobody was found")
+    yield check(
+        "kernel", "the process and descriptor that hold the socket are known", bool(held), "nobody was found"
+    )
 
 
 SCENARIO = Scenario(

@@ -44,7 +44,9 @@ def after(experiment: Experiment) -> Iterable[Check]:
     connection = experiment.connection
     probes = connection.frames(Note.KEEP_ALIVE)
     ours = connection.frames(Note.KEEP_ALIVE, True)
-    yield check("wire", "only the server probes", bool(probes) and not ours, f"probes {probes}, the client's {ours}")
+    yield check(
+        "wire", "only the server probes", bool(probes) and not ours, f"probes {probes}, the client's {ours}"
+    )
     by = connection.reset_by
     yield check(
         "wire",

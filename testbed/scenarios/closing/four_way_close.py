@@ -24,7 +24,12 @@ async def play(lab: Lab) -> None:
 
 def after(experiment: Experiment) -> Iterable[Check]:
     connection = experiment.connection
-    yield check("wire", "the close takes four segments", connection.close_segments == 4, f"{connection.close_segments}")
+    yield check(
+        "wire",
+        "the close takes four segments",
+        connection.close_segments == 4,
+        f"{connection.close_segments}",
+    )
     for end, path in (
         (connection.client, ["FIN_WAIT_1", "FIN_WAIT_2", "TIME_WAIT"]),
         (connection.server, ["CLOSE_WAIT", "LAST_ACK", "CLOSED"]),

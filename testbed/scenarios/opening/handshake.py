@@ -41,8 +41,12 @@ def after(experiment: Experiment) -> Iterable[Check]:
         )
     expected = ["SYN_SENT", "ESTABLISHED"], ["SYN_RECEIVED", "ESTABLISHED"]
     connection = experiment.connection
-    walked = tuple([str(t.state) for t in end.transitions][:2] for end in (connection.client, connection.server))
-    yield check("wire", "SYN_SENT / SYN_RECEIVED, then ESTABLISHED at both ends", walked == expected, f"{walked}")
+    walked = tuple(
+        [str(t.state) for t in end.transitions][:2] for end in (connection.client, connection.server)
+    )
+    yield check(
+        "wire", "SYN_SENT / SYN_RECEIVED, then ESTABLISHED at both ends", walked == expected, f"{walked}"
+    )
 
 
 SCENARIO = Scenario(

@@ -35,7 +35,10 @@ def after(experiment: Experiment) -> Iterable[Check]:
     yield check("wire", "the server closes first", first is connection.server, f"{first and first.side}")
     silence = connection.longest_silence[0] / 1e9
     yield check(
-        "wire", f"after its idle timeout of {IDLE:g} s", IDLE <= silence < IDLE + 0.5, f"after {silence:.3f} s"
+        "wire",
+        f"after its idle timeout of {IDLE:g} s",
+        IDLE <= silence < IDLE + 0.5,
+        f"after {silence:.3f} s",
     )
     yield check(
         "wire",

@@ -1,0 +1,57 @@
+"""Where output goes and how: width, colour, encoding, JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from ..errors import UsageError
+from ..render import terminal
+from ..render.ladder import Ladder
+
+NARROWEST, WIDEST = 80, 120
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that is plain where there is no terminal, and honours NO_COLOR."""
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def width() -> int:
+    """Columns to draw in."""
+    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
+        return 100
+    return max(NARROWEST, min(WIDEST, console().width))
+
+
+def ascii_only() -> bool:
+    """Whether stdout's encoding cannot carry the lines and arrows that a ladder is drawn with."""
+    try:
+        "│─▶·".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return True
+    return False
+
+
+def print_ladder(ladder: Ladder) -> None:
+    """Draw a ladder on stdout."""
+    out = console()
+    drawn = terminal.draw(
+        ladder, width(), colour=out.is_terminal and not out.no_color, ascii_only=ascii_only()
+    )
+    out.print(drawn if isinstance(drawn, Text) else Text(drawn))
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """One JSON document on stdout, and nothing else."""
+    try:
+        json.dump(document, sys.stdout, indent=2, ensure_ascii=True, default=str)
+    except ValueError as error:
+        raise UsageError(f"the result cannot be written as JSON: {error}") from error
+    sys.stdout.write("\n")

@@ -1,0 +1,209 @@
+"""`testbed run`: experiments of the catalogue, live."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Literal
+
+import click
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from ..errors import CapabilityError, UsageError
+from ..lab import Verdict
+from ..render import junit
+from ..scenarios import RunResult, Scenario, catalogue, find, run
+from .output import console, print_json, print_ladder, width
+
+STYLE = {
+    Verdict.PASS: "green",
+    Verdict.FAIL: "bold red",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.SKIPPED: "dim",
+}
+
+
+@click.command("run")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--all", "everything", is_flag=True, help="Every scenario, side by side.")
+@click.option(
+    "--net",
+    type=click.Choice(["private", "host"]),
+    default="private",
+    show_default=True,
+    help="A private network for each, or the machine's own loopback.",
+)
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Write captures and ladders to DIR."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout (testbed.run/1).")
+@click.option(
+    "--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write a JUnit report to FILE."
+)
+def command(
+    names: tuple[str, ...],
+    everything: bool,
+    net: Literal["private", "host"],
+    out: Path | None,
+    as_json: bool,
+    junit: Path | None,
+) -> int:
+    """Run experiments of the catalogue, each live in a private network, and judge them.
+
+    \b
+    testbed run missing-fin                 the ladder and the verdict
+    testbed run handshake four-way-close    several, side by side
+    testbed run --all --junit report.xml    all of them, a summary table
+    """
+    if everything == bool(names):
+        raise UsageError("say which scenarios to run, or --all; `testbed list` shows them")
+    scenarios = list(catalogue().values()) if everything else [find(name) for name in dict.fromkeys(names)]
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--out {out}: {error.strerror}") from error
+    began = time.monotonic()
+    results = _run(scenarios, net, out, quiet=as_json)
+    seconds = time.monotonic() - began
+    order = {scenario.name: number for number, scenario in enumerate(scenarios)}
+    results.sort(key=lambda result: order[result.scenario])
+    if junit is not None:
+        _write_junit(junit, results)
+    if as_json:
+        print_json({"schema": "testbed.run/1", "runs": [result.to_json() for result in results]})
+    elif len(results) == 1:
+        _show(results[0], scenarios[0])
+    else:
+        _show_table(results, seconds)
+    return _status(results, everything)
+
+
+def _run(
+    scenarios: list[Scenario], net: Literal["private", "host"], out: Path | None, *, quiet: bool
+) -> list[RunResult]:
+    """Run them with a progress display on a terminal."""
+    err = console(stderr=True)
+    names = [scenario.name for scenario in scenarios]
+    if quiet or not err.is_terminal:
+        return list(run(names, net=net, out=out))
+    began = time.monotonic()
+    steps: dict[str, str] = dict.fromkeys(names, "starting")
+    results: list[RunResult] = []
+
+    def picture() -> Table:
+        table = Table.grid(padding=(0, 2))
+        elapsed = time.monotonic() - began
+        for scenario in scenarios:
+            if scenario.name in steps:
+                left = max(0.0, scenario.seconds - elapsed)
+                table.add_row(
+                    Spinner("dots", Text(scenario.name, "bold")),
+                    Text(f"{left:3.0f} s left" if scenario.seconds > 2 and left else "", "dim"),
+                    Text(steps[scenario.name], "dim"),
+                )
+        return table
+
+    with Live(get_renderable=picture, console=err, refresh_per_second=8, transient=True):
+        for result in run(names, net=net, out=out, report=steps.__setitem__):
+            steps.pop(result.scenario, None)
+            results.append(result)
+    return results
+
+
+def _show(result: RunResult, scenario: Scenario) -> None:
+    """One result: ladder, what happened, the checks, the verdict."""
+    out = console()
+    if result.ladder is not None:
+        print_ladder(result.ladder)
+        out.print()
+    columns = width()
+    if result.words:
+        for paragraph in result.words.splitlines():
+            out.print(Text(paragraph), width=columns, soft_wrap=False)
+        out.print()
+    for check in result.checks:
+        mark = {"pass": "+", "fail": "x"}.get(check.verdict, "?")
+        out.print(
+            Text.assemble(
+                f"  {mark} ",
+                (f"{check.witness:8}", "dim"),
+                check.statement,
+                style=STYLE[check.verdict] if check.verdict is not Verdict.PASS else "",
+            )
+        )
+        if check.detail:
+            for line in check.detail.splitlines():
+                out.print(Text(f"             {line}"))
+    if result.artifacts:
+        out.print()
+        for kind, path in result.artifacts.items():
+            out.print(Text(f"  {kind:8} {path}", "dim"))
+    out.print()
+    verdict = Text(str(result.verdict), STYLE[result.verdict])
+    if result.verdict is Verdict.PASS:
+        out.print(
+            Text.assemble(verdict, f"  {scenario.name}: {scenario.lesson}"), width=columns, soft_wrap=False
+        )
+    else:
+        out.print(Text.assemble(verdict, f"  {scenario.name}: {result.why}"), width=columns, soft_wrap=False)
+        if result.remedy:
+            out.print(Text(f"remedy: {result.remedy}"))
+
+
+def _show_table(results: list[RunResult], seconds: float) -> None:
+    """Several results: a line each, and the detail of those that did not pass."""
+    out = console()
+    for result in results:
+        segments = f"{result.captured:4} packets" if result.captured else ""
+        out.print(
+            Text.assemble(
+                (f"{result.verdict:13}", STYLE[result.verdict]),
+                f"{result.scenario:24} {result.seconds:6.2f} s  {segments}",
+                "" if result.verdict is Verdict.PASS else f"  {result.why}",
+            )
+        )
+        for check in result.checks:
+            if check.verdict is not Verdict.PASS and check.detail:
+                for line in check.detail.splitlines():
+                    out.print(Text(f"    {line}"))
+        if result.remedy:
+            out.print(Text(f"    remedy: {result.remedy}"))
+    counts = {verdict: sum(r.verdict is verdict for r in results) for verdict in Verdict}
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    longest = max(results, key=lambda result: result.seconds)
+    out.print()
+    out.print(f"{told}; {seconds:.1f} s, the longest ({longest.scenario}) {longest.seconds:.1f} s")
+
+
+def _write_junit(path: Path, results: list[RunResult]) -> None:
+    cases = [
+        junit.Case(
+            "testbed.run",
+            result.scenario,
+            result.seconds,
+            str(result.verdict),
+            result.why,
+            "\n".join(c.detail for c in result.checks if c.detail),
+        )
+        for result in results
+    ]
+    try:
+        path.write_text(junit.report("testbed run", cases), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--junit {path}: {error.strerror}") from error
+
+
+def _status(results: list[RunResult], everything: bool) -> int:
+    verdicts = {result.verdict for result in results}
+    if verdicts & {Verdict.FAIL, Verdict.INCONCLUSIVE}:
+        return 1
+    if Verdict.SKIPPED in verdicts and not (everything and Verdict.PASS in verdicts):
+        skipped = next(result for result in results if result.verdict is Verdict.SKIPPED)
+        sys.stdout.flush()
+        raise CapabilityError(skipped.problem, skipped.remedy)
+    return 0

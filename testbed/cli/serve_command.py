@@ -1,0 +1,26 @@
+"""`testbed serve`: the servers under study, by hand."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+
+@click.command(
+    "serve",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    add_help_option=False,
+)
+@click.argument("protocol", type=click.Choice(["echo", "rpc", "http"]))
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def command(protocol: str, options: tuple[str, ...]) -> int:
+    """Serve echo, RPC or HTTP until Ctrl-C, with a chosen way of ending connections.
+
+    \b
+    testbed serve rpc --port 2333 --ending never
+    testbed serve echo --list-endings
+    testbed serve http --help
+    """
+    status: int = importlib.import_module(f"testbed.servers.{protocol}").main(list(options))
+    return status

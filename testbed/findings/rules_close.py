@@ -1,0 +1,273 @@
+"""The rules about how a connection ended, or did not: FINs and RSTs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..tcp.connection import Connection, Ending, Opening
+from ..tcp.endpoint import Endpoint
+from ..tcp.notes import Note
+from ..tcp.states import State
+from ..wire.segment import ACK, FIN, SYN
+from .phrases import count, duration, frames
+from .table import Evidence, Finding, Severity, ends, other, side_of
+
+SETTLED_NS = 1_000_000_000
+"""How long an end may keep silent after the peer's FIN before its own counts as missing."""
+
+ANSWER_NS = 200_000_000
+"""How soon after a segment an RST counts as the answer to it."""
+
+
+def missing_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """One end sent its FIN, the other never did, and no RST ended it."""
+    if connection.ending is not Ending.HALF_CLOSED:
+        return
+    closer = connection.client if connection.client.fin_seq is not None else connection.server
+    silent = other(connection, closer)
+    held = evidence.held(side_of(silent))
+    if not silent.packets and not held:
+        return  # a capture of one direction accuses nobody: capture-incomplete says so
+    since = max(evidence.end_ns, connection.last_time_ns) - closer.fin_time
+    settled = since >= SETTLED_NS or bool(held)
+    if not closer.fin_acked_frame and not held:
+        return  # nothing shows that the FIN arrived: fin-unacknowledged says so
+    text = (
+        f"The {side_of(silent)} never sent a FIN. The {side_of(closer)} ended its direction with the FIN in "
+        f"frame {closer.fin_frame}"
+    )
+    if closer.fin_acked_frame:
+        text += f", the {side_of(silent)}'s TCP acknowledged it in frame {closer.fin_acked_frame}"
+    text += f", and nothing closed the other direction in the {duration(since)} that the capture goes on. "
+    text += (
+        f"The {side_of(silent)} is left in {silent.state}: its application has been told of the end of the stream "
+        f"and has not closed the socket."
+    )
+    for holder in held:
+        text += " " + _held_by(holder.command, holder.pid, holder.fd, holder.state, holder.witness)
+    text += " " + _closers_side(connection, closer)
+    if not settled:
+        text += (
+            f" The capture ends only {duration(since)} after the FIN, so that it may have come later: "
+            "a longer capture would tell."
+        )
+    severity = Severity.ERROR if settled else Severity.WARNING
+    yield Finding("missing-fin", severity, side_of(silent), closer.fin_frame, text)
+
+
+def _held_by(command: str | None, pid: int | None, fd: int | None, state: str, witness: str) -> str:
+    if pid is None:
+        return f"The kernel still has the socket in {state} ({witness}); no process could be named for it."
+    where = f", file descriptor {fd}" if fd is not None else ""
+    return f"Process {pid} ({command or 'unnamed'}) still holds the socket{where}, in {state} ({witness})."
+
+
+def _closers_side(connection: Connection, closer: Endpoint) -> str:
+    """What the closing end may have done: two calls send the same FIN."""
+    side = side_of(closer)
+    noted = connection.noted.get(int(Note.KEEP_ALIVE))
+    by_closer = noted is not None and (noted.by_client if closer.is_client else noted.count - noted.by_client)
+    text = (
+        f"The {side} is left in {closer.state}. What its application did, the FIN does not tell: it half-closed "
+        f"(shutdown of its sending direction) and still holds the socket, or it closed the socket"
+    )
+    if by_closer:
+        text += (
+            f" on a system that goes on probing in FIN_WAIT_2, as XNU (macOS) does; on Linux, which does not probe "
+            f"for a closed socket, the {side}'s keepalive probes would mean the first."
+        )
+    else:
+        text += ", and its kernel waits in FIN_WAIT_2 (Linux gives that up in silence after tcp_fin_timeout)."
+    return text
+
+
+def fin_unacknowledged(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """A FIN that nothing acknowledged."""
+    if connection.reset_by is not None:
+        return
+    for end in ends(connection):
+        if end.fin_seq is None or end.fin_acked_frame:
+            continue
+        peer = other(connection, end)
+        since = max(evidence.end_ns, connection.last_time_ns) - end.fin_time
+        if not peer.packets or (since < SETTLED_NS and end.fins_sent == 1):
+            continue
+        yield Finding(
+            "fin-unacknowledged",
+            Severity.WARNING,
+            side_of(peer),
+            end.fin_frame,
+            f"The {side_of(end)}'s FIN (frame {end.fin_frame}, sent {count(end.fins_sent, 'time')}) was never "
+            f"acknowledged in the {duration(since)} that the capture goes on; the {side_of(end)} is left in "
+            f"{end.state}. The {side_of(peer)} is gone or cannot be reached, or its answers were not captured.",
+        )
+
+
+def fin_retransmitted(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """A FIN that had to be sent again."""
+    for end in ends(connection):
+        if end.fins_sent < 2 or not end.fin_acked_frame:
+            continue
+        yield Finding(
+            "fin-retransmitted",
+            Severity.INFO,
+            side_of(end),
+            end.fin_frame,
+            f"The {side_of(end)} sent its FIN {end.fins_sent} times: the first or its acknowledgment was lost or "
+            f"late. The last ACK of a close is repeated by the end in TIME_WAIT, which is what that state is for.",
+        )
+
+
+def ack_short_of_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """An acknowledgment after a FIN that stops just before it."""
+    for frame in connection.short_of_fin:
+        end = next((e for e in ends(connection) if e.fin_seq is not None and e.fin_frame < frame), None)
+        if end is None or end.fin_seq is None:
+            continue
+        first = (
+            f"the FIN is first acknowledged by frame {end.fin_acked_frame}"
+            if end.fin_acked_frame
+            else "nothing here acknowledges the FIN"
+        )
+        yield Finding(
+            "ack-short-of-fin",
+            Severity.INFO,
+            side_of(other(connection, end)),
+            frame,
+            f"Frame {frame} acknowledges {end.fin_seq}, the number of the FIN in frame {end.fin_frame} itself, "
+            f"though a FIN takes one number: {(end.fin_seq + 1) & 0xFFFFFFFF} would acknowledge it. So {first}.",
+        )
+
+
+def half_close(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """Data in one direction after the other had ended."""
+    for end in ends(connection):
+        peer = other(connection, end)
+        if peer.fin_seq is None or not end.bytes_after_peer_fin:
+            continue
+        yield Finding(
+            "half-close",
+            Severity.INFO,
+            side_of(end),
+            peer.fin_frame,
+            f"The {side_of(peer)} ended its direction with the FIN in frame {peer.fin_frame} and the "
+            f"{side_of(end)} still sent {count(end.bytes_after_peer_fin, 'byte')} after taking it: a half-close in "
+            f"use. Each direction ends on its own.",
+        )
+
+
+def simultaneous_close(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """Both FINs crossed."""
+    if all(any(t.state is State.CLOSING for t in end.transitions) for end in ends(connection)):
+        yield Finding(
+            "simultaneous-close",
+            Severity.INFO,
+            None,
+            connection.client.fin_frame,
+            f"Both ends closed at once: the FINs in frames {connection.client.fin_frame} and "
+            f"{connection.server.fin_frame} crossed, both went through CLOSING, and both wait in TIME_WAIT.",
+        )
+
+
+def data_after_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """Data beyond its sender's own FIN: no TCP does that."""
+    for from_client, side in ((True, "client"), (False, "server")):
+        numbers = [frame for frame, by_client in connection.data_after_fin if by_client == from_client]
+        if numbers:
+            end = connection.client if from_client else connection.server
+            yield Finding(
+                "data-after-fin",
+                Severity.ERROR,
+                "client" if from_client else "server",
+                numbers[0],
+                f"The {side} sent data beyond its own FIN (frame {end.fin_frame}) in {frames(numbers)}. After a FIN "
+                f"a TCP has nothing more to send: these segments are forged, damaged, or of another connection.",
+            )
+
+
+def reset(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """An RST that ended a connection that had begun."""
+    end, rst = connection.reset_by, connection.reset_segment
+    if end is None or rst is None or connection.reset_state is None:
+        return
+    if connection.opening in (Opening.REFUSED, Opening.SYN_ONLY, Opening.HALF_OPEN):
+        return  # those openings have rules of their own
+    side, peer = side_of(end), other(connection, end)
+    orderly = connection.ending is Ending.ORDERLY
+    own = connection.reset_state[0 if end.is_client else 1]
+    peers = connection.reset_state[1 if end.is_client else 0]
+    text = f"The {side} reset the connection in frame {rst.frame}, in {own}; the {side_of(peer)} was in {peers}. "
+    text += _why_reset(connection, evidence, end, peer, own)
+    if connection.reset_unacked:
+        text += (
+            f" {count(connection.reset_unacked, 'byte')} that the {side_of(peer)} had sent were never acknowledged "
+            f"by the {side}."
+        )
+    if orderly:
+        text += " Both FINs had been sent by then: nothing was lost."
+    else:
+        text += (
+            f" An RST throws away what is still under way in both directions; the {side_of(peer)}'s next call "
+            f"reports ECONNRESET, or nothing if a failing send has already taken the error."
+        )
+    severity = Severity.INFO if orderly else Severity.WARNING
+    yield Finding("reset", severity, side, rst.frame, text)
+
+
+def _why_reset(
+    connection: Connection, evidence: Evidence, end: Endpoint, peer: Endpoint, own: State
+) -> str:
+    """What the segments before the RST tell of its reason; the wire shows a reason, never the call."""
+    side, peers = side_of(end), side_of(peer)
+    rst, cause = connection.reset_segment, connection.reset_cause
+    assert rst is not None
+    answers = (
+        cause is not None
+        and connection.reset_cause_from_client == peer.is_client
+        and rst.time_ns - cause.time_ns < ANSWER_NS
+    )
+    bare = not rst.flags & ACK
+    if _unanswered_probes(connection, end, peer) >= 3:
+        return (
+            f"Its keepalive probes had gone unanswered: its kernel gave the {peers} up (ETIMEDOUT) and sent this last."
+        )
+    if answers and cause is not None and cause.length and end.fin_seq is not None:
+        return (
+            f"It answers {count(cause.length, 'byte')} of data (frame {cause.frame}) that reached the {side} after its "
+            f"application had closed the socket: the {peers} wrote to a closed peer."
+        )
+    if answers and cause is not None and bare and not cause.flags & (SYN | FIN):
+        return (
+            f"It has no ACK flag and answers frame {cause.frame}: the {side}'s host has no such connection any more "
+            f"(it crashed or restarted, it forgot an orphaned FIN_WAIT_2, or the RST comes from a middlebox)."
+        )
+    if connection.reset_unacked:
+        return (
+            f"Data was still coming in: the {side} closed the socket with data unread or on its way, or aborted it."
+        )
+    if own is State.ESTABLISHED or own is State.CLOSE_WAIT:
+        return (
+            f"No FIN of the {side} went before it: its application aborted (SO_LINGER with a time of 0), closed the "
+            f"socket with data that its kernel had acknowledged still unread, or was killed so; the kernel's reason "
+            f"(tracepoint tcp_send_reset) tells them apart."
+        )
+    return "It came after its own FIN: the socket was closed and something it could not take arrived, or it was aborted."
+
+
+def _unanswered_probes(connection: Connection, end: Endpoint, peer: Endpoint) -> int:
+    return sum(1 for f in connection.frames(Note.KEEP_ALIVE, end.is_client) if f > peer.last_frame)
+
+
+def reset_ignored(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """RSTs that their receiver did not take."""
+    for frame, from_client in connection.resets_ignored:
+        side, peer = ("client", "server") if from_client else ("server", "client")
+        yield Finding(
+            "reset-ignored",
+            Severity.WARNING,
+            "client" if from_client else "server",
+            frame,
+            f"The RST in frame {frame} does not have the number that the {peer} waits for, and the connection went on: "
+            f"the {peer} ignored or challenged it. It is old, or it was forged by someone who had to guess; it need "
+            f"not come from the {side} at all.",
+        )

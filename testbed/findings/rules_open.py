@@ -1,0 +1,187 @@
+"""The rules about how a connection began, or did not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..tcp.connection import Connection, Opening
+from ..tcp.notes import Note
+from ..wire.segment import reverse
+from .phrases import count, duration, frames
+from .table import Evidence, Finding, Severity
+
+UNREACHABLE = {(12, 3): "unreachable", (12, 11): "time exceeded", (36, 1): "unreachable", (36, 3): "time exceeded"}
+"""By the length of the quoted flow (12 is IPv4, 36 is IPv6) and the ICMP type: RFC 792, RFC 4443."""
+
+
+def refused(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """An RST answered the SYN."""
+    if connection.opening is not Opening.REFUSED:
+        return
+    yield Finding(
+        "refused",
+        Severity.WARNING,
+        "server",
+        connection.reset_frame,
+        f"The server's host refused the connection: the RST in frame {connection.reset_frame} answers the SYN in frame "
+        f"{connection.client.syn_frame}. Nothing listens on port {connection.addresses[1].port} there, or a firewall "
+        f"rejects it; the client's connect() reports ECONNREFUSED.",
+    )
+
+
+def unanswered(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """A SYN that nobody answered."""
+    if connection.opening is not Opening.SYN_ONLY:
+        return
+    sent = connection.client.syns_sent
+    text = (
+        f"The client's SYN (frame {connection.client.syn_frame}, sent {count(sent, 'time')}"
+        + (f" over {duration(connection.duration_ns)}" if sent > 1 else "")
+        + ") was never answered. "
+    )
+    if connection.server.packets:
+        text += "The server did send segments, but none that accepts or refuses the connection. "
+    told = _icmp(connection, evidence)
+    if told:
+        text += told
+    elif connection.reset_by is not None:
+        text += f"The client gave it up itself with the RST in frame {connection.reset_frame}."
+    else:
+        text += (
+            "It was dropped by a firewall, nobody has the address, the server's accept queue was full, or the answers "
+            "take another way than the capture sees. The client stays in SYN_SENT and ends with ETIMEDOUT."
+        )
+    yield Finding("unanswered", Severity.WARNING, "server", connection.client.syn_frame, text)
+
+
+def _icmp(connection: Connection, evidence: Evidence) -> str:
+    for error in evidence.icmp_errors:
+        if error.quoted_flow == connection.client_flow:
+            kind = UNREACHABLE.get((len(error.quoted_flow), error.type), "an error")
+            return f"ICMP told why in frame {error.frame}: {kind} (type {error.type}, code {error.code})."
+    return ""
+
+
+def icmp_error(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """ICMP errors about the segments of a connection that did open."""
+    if connection.opening is Opening.SYN_ONLY:
+        return
+    flows = {connection.client_flow: "client", reverse(connection.client_flow): "server"}
+    about = [error for error in evidence.icmp_errors if error.quoted_flow in flows]
+    if about:
+        first = about[0]
+        kind = UNREACHABLE.get((len(first.quoted_flow), first.type), "an error")
+        yield Finding(
+            "icmp-error",
+            Severity.WARNING,
+            None,
+            first.frame,
+            f"ICMP reported {kind} (type {first.type}, code {first.code}) about a segment of the "
+            f"{flows[first.quoted_flow]} in {frames([error.frame for error in about])}.",
+        )
+
+
+def half_open(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """A SYN,ACK that was never acknowledged."""
+    if connection.opening is not Opening.HALF_OPEN:
+        return
+    server = connection.server
+    if connection.reset_by is connection.client:
+        yield Finding(
+            "half-open",
+            Severity.INFO,
+            "client",
+            connection.reset_frame,
+            f"The client answered the SYN,ACK (frame {server.syn_frame}) with the RST in frame "
+            f"{connection.reset_frame}: it did not ask for this connection. Its SYN was an old duplicate (this is why "
+            f"opening takes three segments), was forged, or came from a scanner that wanted only the answer.",
+        )
+        return
+    if connection.reset_by is connection.server:
+        text = (
+            f"The server sent SYN,ACK (frame {server.syn_frame}) and then took it back with the RST in frame "
+            f"{connection.reset_frame}, before the handshake was complete."
+        )
+    elif not connection.client.packets:
+        return  # only the server's direction was captured: capture-incomplete says so
+    else:
+        text = (
+            f"The handshake was never completed: the server sent SYN,ACK (frame {server.syn_frame}, "
+            f"{count(server.syns_sent, 'time')}) and no acknowledgment of it was captured. The server is left in "
+            f"SYN_RECEIVED, where it holds a place in the SYN queue until it gives up. One is a lost segment or a "
+            f"vanished client; many at once are a SYN flood."
+        )
+    yield Finding("half-open", Severity.WARNING, "client", server.syn_frame, text)
+
+
+def handshake_retried(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """A connection that opened only after repetitions."""
+    if connection.opening not in (Opening.HANDSHAKE, Opening.REFUSED):
+        return
+    client, server = connection.client, connection.server
+    if client.syns_sent > 1:
+        yield Finding(
+            "handshake-retried",
+            Severity.INFO,
+            "client",
+            client.syn_frame,
+            f"The client sent its SYN {client.syns_sent} times before the answer: the first was lost or dropped "
+            f"(a full accept queue looks the same), which cost about {duration(server.syn_time - client.syn_time)}.",
+        )
+    if server.syns_sent > 1:
+        yield Finding(
+            "handshake-retried",
+            Severity.INFO,
+            "server",
+            server.syn_frame,
+            f"The server sent its SYN,ACK {server.syns_sent} times: it, or the ACK that completes the handshake, was "
+            f"lost, or the ACK was dropped because the accept queue was full.",
+        )
+
+
+def simultaneous_open(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """Both ends sent a SYN of their own."""
+    if connection.opening is Opening.SIMULTANEOUS:
+        yield Finding(
+            "simultaneous-open",
+            Severity.INFO,
+            None,
+            connection.server.syn_frame,
+            "Both ends sent a SYN and the two crossed: a simultaneous open. Each went through SYN_RECEIVED; who is "
+            "called the client here is only who was captured first.",
+        )
+
+
+def port_reused(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """The four-tuple had been in use before."""
+    if connection.port_reused:
+        yield Finding(
+            "port-reused",
+            Severity.INFO,
+            "client",
+            connection.first_frame,
+            f"The SYN in frame {connection.first_frame} opens the same four-tuple again that an earlier connection of "
+            f"this capture used. A host in TIME_WAIT accepts that when the new initial number (or timestamp) is higher "
+            f"than what it saw last.",
+        )
+
+
+def loopback_window_update(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """The server's ACK straight after the handshake that macOS sends on its loopback."""
+    if connection.opening is not Opening.HANDSHAKE:
+        return
+    before = connection.first_data_frame or connection.last_frame + 1
+    for note in (Note.WINDOW_UPDATE, Note.DUPLICATE_ACK):
+        numbers = [f for f in connection.frames(note, from_client=False) if f < before]
+        closed = connection.close_frames[0][0] if connection.close_frames else connection.last_frame + 1
+        numbers = [f for f in numbers if f < closed]
+        if numbers:
+            yield Finding(
+                "window-update-after-handshake",
+                Severity.INFO,
+                "server",
+                numbers[0],
+                f"Frame {numbers[0]} acknowledges nothing new: the server repeats its ACK to tell the scaled window that "
+                f"its SYN,ACK could not carry. A window update, a habit of macOS on its loopback, and harmless.",
+            )
+            return

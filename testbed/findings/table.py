@@ -1,0 +1,134 @@
+"""What a finding is, what it may rest on, and what a rule says of itself.
+
+A rule is one row: its code, how bad it is, what it means, the likely cause, the remedy, where the
+RFCs speak of it, and what would disprove it.  `rules.RULES` is the table of all of them.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from ..tcp.connection import Connection
+from ..tcp.endpoint import Endpoint
+from ..wire.decode import IcmpError
+
+Side = Literal["client", "server"]
+
+
+class Severity(enum.StrEnum):
+    """How bad: an `error` is broken, a `warning` wants a look, an `info` explains."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+    @property
+    def rank(self) -> int:
+        """0 for the worst."""
+        return _RANKS[self]
+
+
+_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
+
+
+class Finding(NamedTuple):
+    """One thing that a rule found in one connection.
+
+    side   whose it is, None when it belongs to both or to the capture
+    frame  the packet that shows it best, None where none does
+    """
+
+    code: str
+    severity: Severity
+    side: Side | None
+    frame: int | None
+    text: str
+
+
+class Holder(NamedTuple):
+    """A process that holds a socket of the connection, as the kernel's tables named it.
+
+    state    RFC 9293's name for the state the kernel had the socket in
+    witness  who says so: psutil or sock_diag
+    """
+
+    side: Side
+    pid: int | None
+    fd: int | None
+    command: str | None
+    state: str
+    witness: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known besides the connection itself.
+
+    end_ns         time of the capture's last packet, ns as in its segments; 0 when not known
+    source         a live capture, a file, or a text transcript (which prints no numbers for some)
+    dropped        packets that the capture is known to have lost
+    complete       True when proven to hold every packet, False when proven not to, None unknown
+    truncated      packets that the snap length cut
+    problems       what is wrong with the file, a line each
+    disagreements  where a text and the bytes it shows differ, a line each
+    icmp_errors    ICMP errors that quote a segment
+    holders        who still holds which end; only a live run knows
+    """
+
+    end_ns: int = 0
+    source: Literal["live", "file", "text"] = "file"
+    dropped: int = 0
+    complete: bool | None = None
+    truncated: int = 0
+    problems: tuple[str, ...] = ()
+    disagreements: tuple[str, ...] = ()
+    icmp_errors: tuple[IcmpError, ...] = ()
+    holders: tuple[Holder, ...] = ()
+
+    def silence_after(self, connection: Connection) -> int:
+        """ns from the connection's last packet to the end of the capture."""
+        return max(0, self.end_ns - connection.last_time_ns)
+
+    def held(self, side: str) -> list[Holder]:
+        """The holders of one side's socket."""
+        return [holder for holder in self.holders if holder.side == side]
+
+
+Judge = Callable[[Connection, Evidence], Iterable[Finding]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule.
+
+    severity  what its findings usually have; one may be milder or worse where its text says why
+    disproof  what, if seen, would show a finding of it to be wrong
+    """
+
+    code: str
+    severity: Severity
+    title: str
+    meaning: str
+    cause: str
+    remedy: str
+    rfc: str
+    disproof: str
+    judge: Judge
+
+
+def side_of(end: Endpoint) -> Side:
+    """The end's name as findings spell it."""
+    return "client" if end.is_client else "server"
+
+
+def other(connection: Connection, end: Endpoint) -> Endpoint:
+    """The end across."""
+    return connection.server if end is connection.client else connection.client
+
+
+def ends(connection: Connection) -> tuple[Endpoint, Endpoint]:
+    """The client, then the server."""
+    return connection.client, connection.server

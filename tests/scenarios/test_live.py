@@ -1,0 +1,65 @@
+"""Every scenario, run live side by side in private networks, and read again by tshark.
+
+One run of the whole catalogue serves all tests here: they look at its results.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from testbed.doctor import examine
+from testbed.lab import Verdict
+from testbed.scenarios import RunResult, catalogue, run
+from testbed.wire.notation import parse
+
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("catalogue")]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunResult]:
+    missing = [c for c in examine() if c.name in ("capture", "private-network") and not c.available]
+    if missing:
+        pytest.skip(f"{missing[0].name}: {missing[0].detail}; {missing[0].remedy}")
+    out = tmp_path_factory.mktemp("runs")
+    return {result.scenario: result for result in run(list(catalogue()), out=out)}
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_scenario(name: str, results: dict[str, RunResult]) -> None:
+    result = results[name]
+    assert result.verdict is Verdict.PASS, "\n".join(
+        [result.why, *(c.detail for c in result.checks if c.verdict is not Verdict.PASS), *result.transcript]
+    )
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_tshark_agrees(name: str, results: dict[str, RunResult]) -> None:
+    """Flags, relative seq, relative ack and length of every frame of the first connection."""
+    if shutil.which("tshark") is None:
+        pytest.skip("tshark is not installed: apt-get install tshark")
+    capture = Path(results[name].artifacts["capture"])
+    fields = ("tcp.stream", "tcp.srcport", "tcp.flags", "tcp.seq", "tcp.ack", "tcp.len")
+    told = subprocess.run(
+        ["tshark", "-r", str(capture), "-T", "fields", *(f"-e{f}" for f in fields)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    rows = [row for row in csv.reader(io.StringIO(told.stdout), delimiter="\t") if row[0] == "0"]
+    client_port = rows[0][1]
+    theirs = [
+        (">" if port == client_port else "<", int(flags, 16), int(seq), int(ack), int(length))
+        for _, port, flags, seq, ack, length in rows
+    ]
+    ours = [
+        (line.direction, line.flags, line.seq, line.ack or 0, line.length)
+        for line in map(parse, results[name].transcript)
+    ]
+    assert ours == theirs
