@@ -35,7 +35,10 @@ SECTION = "tcp ladder"
 KEPT = "tcp_artifacts"
 LABS = pytest.StashKey[list["Lab"]]()
 FAILED = pytest.StashKey[bool]()
-EXEC_REMEDY = "run the tests with `testbed exec -- pytest ...`, as root, or with --tcp-net=host where tcpdump may capture"
+EXEC_REMEDY = (
+    "run the tests with `testbed exec -- pytest ...`, as root, "
+    "or with --tcp-net=host where tcpdump may capture"
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -56,7 +59,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--tcp-require",
         default="",
         metavar="NAME,...",
-        help="capabilities (see `testbed doctor`) without which the run is an error, instead of skipping tests",
+        help="capabilities (see `testbed doctor`) without which the run is an error, not skipped tests",
     )
     group.addoption(
         "--tcp-net",

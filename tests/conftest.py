@@ -16,7 +16,5 @@ pytest_plugins = ["pytester"]
 def shared() -> Path:
     """The folder of captures and transcripts that are no part of the project; skips where it is not."""
     if not SHARED.is_dir():
-        pytest.skip(
-            f"{SHARED.name}/ (captures recorded elsewhere) is not beside this checkout; nothing to do about it"
-        )
+        pytest.skip(f"{SHARED.name}/ (captures recorded elsewhere) is not beside this checkout")
     return SHARED

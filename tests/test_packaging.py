@@ -7,6 +7,7 @@ and used from projects that have packages of their own called `servers` and `tes
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -168,3 +169,17 @@ def test_servers_run_as_programs(installed: Path, project: Path) -> None:
         path=installed,
     )
     assert "never" in printed
+
+
+def test_fixture_works_beside_users_own_servers(installed: Path, project: Path) -> None:
+    """The README's example, in a project with packages `servers` and `tests`, from the installed wheel."""
+    example = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert example, "the README has lost its example"
+    whose = "import servers\nimport testbed.servers\n\nassert servers.WHOSE == 'the user'\n"
+    where = f"assert testbed.servers.__file__.startswith({str(installed)!r})\n"
+    (project / "tests" / "test_goodbye.py").write_text(f"{whose}{where}{example[1]}")
+    pytest_options = ["-rs", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "-o", "pythonpath=."]
+    printed = run([sys.executable, "-m", "pytest", *pytest_options], project, path=installed)
+    if skipped := re.search(r"^SKIPPED .*", printed, re.MULTILINE):
+        pytest.skip(skipped[0])
+    assert "1 passed" in printed

@@ -13,7 +13,7 @@ from typing import NamedTuple
 class Verdict(enum.StrEnum):
     """From best to worst; a run's verdict is its worst check's."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 - a verdict, no password
     SKIPPED = "skipped"
     INCONCLUSIVE = "inconclusive"
     FAIL = "fail"

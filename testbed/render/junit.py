@@ -22,17 +22,14 @@ class Case(NamedTuple):
 
 def report(name: str, cases: Sequence[Case]) -> str:
     """The whole document."""
-    failures = sum(case.verdict == "fail" for case in cases)
-    errors = sum(case.verdict == "inconclusive" for case in cases)
-    skipped = sum(case.verdict == "skipped" for case in cases)
     seconds = sum(case.seconds for case in cases)
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
-        f'<testsuite name={quoteattr(name)} tests="{len(cases)}" failures="{failures}" errors="{errors}" '
-        f'skipped="{skipped}" time="{seconds:.3f}">',
+        f'<testsuite name={quoteattr(name)} {_counts(cases)} time="{seconds:.3f}">',
     ]
     for case in cases:
-        head = f'  <testcase classname={quoteattr(case.group)} name={quoteattr(case.name)} time="{case.seconds:.3f}"'
+        names = f"classname={quoteattr(case.group)} name={quoteattr(case.name)}"
+        head = f'  <testcase {names} time="{case.seconds:.3f}"'
         element = {"fail": "failure", "inconclusive": "error", "skipped": "skipped"}.get(case.verdict)
         if element is None:
             lines.append(f"{head}/>")
@@ -44,6 +41,13 @@ def report(name: str, cases: Sequence[Case]) -> str:
             "  </testcase>",
         ]
     return "\n".join([*lines, "</testsuite>", ""])
+
+
+def _counts(cases: Sequence[Case]) -> str:
+    counts = {"tests": len(cases)}
+    for attribute, verdict in (("failures", "fail"), ("errors", "inconclusive"), ("skipped", "skipped")):
+        counts[attribute] = sum(case.verdict == verdict for case in cases)
+    return " ".join(f'{attribute}="{count}"' for attribute, count in counts.items())
 
 
 def _text(detail: str) -> str:

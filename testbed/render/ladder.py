@@ -227,7 +227,7 @@ def missing_fin(connection: Connection) -> Ghost | None:
         0,
         (first.fin_seq + 1 - first.base) & MASK,
     )
-    why = f"the {debtor.side} acknowledged the {first.side}'s FIN and sent none of its own"
+    why = f"the {debtor.side} took the FIN and sent none"
     return Ghost(last, debtor.is_client, str(line), why)
 
 

@@ -123,16 +123,16 @@ class _Picture:
             self._close(side, self.y)
         self._legend()
         width, height = _number(self.width), _number(self.y + MARGIN)
+        size = f'width="{width}" height="{height}"'
         name = self.ladder.title or f"{self.ladder.client} and {self.ladder.server}"
         return "\n".join(
             (
                 '<?xml version="1.0" encoding="UTF-8"?>',
-                f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{height}"'
-                f' viewBox="0 0 {width} {height}">',
+                f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {size} viewBox="0 0 {width} {height}">',
                 f"<title>{_safe(name)}</title>",
                 f"<style>{_style_sheet()}</style>",
                 f"<defs>{''.join(_hatch(colour) for colour in COLOURS)}</defs>",
-                f'<rect class="paper" width="{width}" height="{height}"/>',
+                f'<rect class="paper" {size}/>',
                 *self.under,
                 *self.over,
                 "</svg>",
@@ -290,7 +290,9 @@ class _Picture:
         top, _ = self._shaft(row.from_client, "bad", " dashed")
         side: Side = "client" if row.from_client else "server"
         x = self.x[side]
-        self._path(f"M{_number(x - 7)} {_number(top - 7)}l14 14m0 -14l-14 14", "bad", " thick")
+        cross = f"M{_number(x - 7)} {_number(top - 7)}l14 14m0 -14l-14 14"
+        self.over.append(f'<path class="halo" d="{cross}"/>')
+        self._path(cross, "bad", " thick")
         self.guilty.add(side)
         self._state(side, top + 4, "bad title")
         self.y += 34
@@ -345,7 +347,7 @@ class _Picture:
             (f'<rect width="{BAR}" height="14" class="h-closing"/>', "state the segments imply", "wire"),
             ('<path class="l-bad dashed" d="M0 7h22"/>', "never sent", "ghost"),
             ('<circle class="f-step" cx="4" cy="7" r="4"/>', "program", "step"),
-            ('<path class="f-info" d="M0 11l5 -9l5 9z"/>', "finding", "mark"),
+            ('<path class="f-dim" d="M0 11l5 -9l5 9z"/>', "finding", "mark"),
         ]
         self.y += 16
         x = float(MARGIN)
@@ -408,7 +410,7 @@ def _style_sheet() -> str:
 
 def _colour_rules(scheme: int) -> str:
     line = "fill:none;stroke-width:1.4;stroke:"
-    rules = [f".paper{{fill:{PAPER[scheme]}}}"]
+    rules = [f".paper{{fill:{PAPER[scheme]}}}.halo{{stroke:{PAPER[scheme]};stroke-width:6}}"]
     for name, colours in COLOURS.items():
         rules.append(f".s-{name}{{fill:{colours[scheme]}}}")
         rules.append(f".h-{name}{{stroke:{colours[scheme]};stroke-width:.8}}")

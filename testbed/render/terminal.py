@@ -129,8 +129,7 @@ class _Drawing:
         self.frame = max([5, *frames]) + 2 if self.width >= FRAMES_FROM else 0
         # frame time _ state _ bar LANE bar _ state
         room = self.width - self.frame - self.time - 2 * STATE - 5
-        self.lane = min(room, WIDEST_LANE) if room >= 12 else 12
-        self.state = STATE if room >= 12 else max(4, STATE - (12 - room + 1) // 2)
+        self.lane = max(12, min(room, WIDEST_LANE))  # 12 with the longest times there are
         self.offset = self._offset()
         self.bars: dict[Side, Piece] = {"client": (" ", "bar"), "server": (" ", "bar")}
         self.told: dict[Side, str] = {"client": "", "server": ""}
@@ -182,12 +181,12 @@ class _Drawing:
         stamp = "" if time_ns is None else wording.seconds(time_ns - self.origin)
         left, left_style = states.get("client", ("", "state"))
         right, right_style = states.get("server", ("", "state"))
-        left, right = (clip(text, self.state, self.glyphs.ellipsis) for text in (left, right))
+        left, right = (clip(text, STATE, self.glyphs.ellipsis) for text in (left, right))
         number = str(frame) if frame and self.frame else ""
         return [
             (f"{number:>{max(self.frame - 2, 0)}}" + " " * min(self.frame, 2), "frame"),
             (f"{stamp:>{self.time}} ", "time"),
-            (" " * (self.state - cells(left)), "state"),
+            (" " * (STATE - cells(left)), "state"),
             (left, left_style),
             (" ", "state"),
             bars["client"],
@@ -213,7 +212,7 @@ class _Drawing:
         )
         heads = "frame".rjust(self.frame - 2) + "  " if self.frame else ""
         heads += "seconds".rjust(self.time) + " "
-        used = min(room, 2 * self.state + self.lane + 4)
+        used = min(room, 2 * STATE + self.lane + 4)
         if cells(client) + cells(server) + 2 <= used:
             gap = used - cells(client) - cells(server)
             yield [(heads, "time"), (client, "end"), (" " * gap, "plain"), (server, "end")]

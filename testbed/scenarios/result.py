@@ -52,7 +52,8 @@ class RunResult:
             return self.problem
         bad = [c for c in self.checks if c.verdict is self.verdict]
         if self.verdict is Verdict.PASS:
-            return f"{len(self.checks)} statements hold, put to {', '.join(dict.fromkeys(c.witness for c in self.checks))}"
+            witnesses = ", ".join(dict.fromkeys(c.witness for c in self.checks))
+            return f"{len(self.checks)} statements hold, put to {witnesses}"
         return "; ".join(f"{c.witness}: not so that {c.statement}" for c in bad)
 
     def to_json(self) -> dict[str, Any]:

@@ -128,10 +128,28 @@ def _parts(line: Line) -> Iterable[Line]:
         yield Line(line.direction, line.flags & ~PSH, seq, 0, line.ack)
 
 
-def _sorted_probes(probes: list[Line]) -> list[Line]:
-    """A run of probes and answers, the client's first, each once."""
-    unique = dict.fromkeys(probes)
-    return sorted(unique, key=lambda line: line.direction, reverse=True)
+def _sorted_probes(run: list[Line]) -> list[Line]:
+    """A run of probes, each with its answer behind it: the client's first, each pair once."""
+    pairs: list[list[Line]] = []
+    for line in run:
+        asked = next((p for p in pairs if len(p) == 1 and _answers(line, p[0])), None)
+        if asked is not None:
+            asked.append(line)
+        else:
+            pairs.append([line])
+    unique = dict.fromkeys(tuple(pair) for pair in pairs)
+    return [line for pair in sorted(unique, key=lambda pair: pair[0].direction, reverse=True) for line in pair]
+
+
+def _answers(line: Line, probe: Line) -> bool:
+    """An answer acknowledges one more than the probe's number: what had been sent all along."""
+    return (
+        line.direction != probe.direction
+        and line.ack is not None
+        and probe.seq is not None
+        and line.ack == (probe.seq + 1) & MASK
+        and line.seq == probe.ack
+    )
 
 
 def _stamps(connection: Connection) -> dict[str, str]:

@@ -27,6 +27,10 @@ MAX_LENGTH: Final = 1 << 24
 """Bytes of payload beyond which a printed length is nonsense (the largest super-segments are 512 KiB)."""
 
 
+MAX_ARROWS: Final = 8
+"""Places in a line where its addresses are looked for."""
+
+
 class Tcp(NamedTuple):
     """A TCP segment as printed: numbers absolute or relative, just as they stand there.
 
@@ -67,6 +71,14 @@ class More(enum.Enum):
 MORE: Final = More.MORE
 
 Body = Tcp | NotTcp | Nonsense | Literal[More.MORE]
+
+
+class _Pair(NamedTuple):
+    """Two addresses, and where what follows them begins."""
+
+    source: str
+    destination: str
+    at: int
 
 
 class Summary(NamedTuple):
@@ -112,10 +124,11 @@ _OLD = re.compile(
     re.VERBOSE | re.ASCII,
 )
 
-_PAIR = re.compile(r"(\S{1,300}) > (\S{1,300}?):\s+(?=(\S.*)?)", re.DOTALL)
 _PROTOCOL = re.compile(r"(?:proto:?|next-header) ([A-Za-z][\w-]{0,20}|unknown) \((\d{1,3})\)", re.ASCII)
 _ETHERTYPE = re.compile(r"ethertype ([A-Za-z][\w.-]{0,20})", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,20}", re.ASCII)
+
+_BARE_HOST = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]{0,4}:[0-9a-f:]*:[0-9a-f]{0,4}", re.ASCII)
 
 _BITS: Final = {letter: 1 << bit for bit, letter in enumerate(LETTERS[:9])}
 
@@ -159,12 +172,31 @@ def _body(rest: str) -> Body:
         arrow = rest.rfind(" > ", 0, at)
         if arrow > 0:
             return _new_style(rest, rest[rest.rfind(" ", 0, arrow) + 1 : arrow], rest[arrow + 3 : at], at + 9)
-    pair = _PAIR.search(rest)
-    if pair is not None and pair[3] is not None:
-        old = _OLD.match(rest, pair.end())
+    pair = _pair(rest)
+    if pair is not None:
+        old = _OLD.match(rest, pair.at)
         if old is not None:
-            return _old_style(pair[1], pair[2], old)
+            return _old_style(pair.source, pair.destination, old)
     return _other(rest, pair)
+
+
+def _pair(rest: str) -> _Pair | None:
+    """The first ``A > B: ``; a link header's addresses (-e) are followed by a comma.
+
+    Without a regular expression, because one would take quadratic time on a hostile line.
+    """
+    arrow = -1
+    for _ in range(MAX_ARROWS):
+        arrow = rest.find(" > ", arrow + 1)
+        if arrow < 0:
+            return None
+        colon = rest.find(": ", arrow)
+        destination = rest[arrow + 3 : colon]
+        source = rest[rest.rfind(" ", 0, arrow) + 1 : arrow]
+        if colon > 0 and source and destination and " " not in destination:
+            at = colon + 2
+            return _Pair(source, destination, at + (rest[at : at + 1] == " "))
+    return None
 
 
 @functools.lru_cache(maxsize=8192)
@@ -229,10 +261,10 @@ def _tcp(
     return Tcp(here, there, flags, seq, ack, window, size, options, remark)
 
 
-def _other(rest: str, pair: re.Match[str] | None) -> NotTcp | Nonsense | Literal[More.MORE]:
+def _other(rest: str, pair: _Pair | None) -> NotTcp | Nonsense | Literal[More.MORE]:
     """What a packet is that prints no TCP flags."""
     said = _PROTOCOL.search(rest)
-    text = (pair[3] or "") if pair else rest
+    text = rest[pair.at :] if pair else rest
     if said is not None and said[2] == "6" and pair is None:
         return MORE
     if "[|tcp]" in text:
@@ -258,8 +290,6 @@ def _other(rest: str, pair: re.Match[str] | None) -> NotTcp | Nonsense | Literal
     return NotTcp(_NAMES.get(word[0], "UDP") if word else "UDP")
 
 
-def _has_ports(pair: re.Match[str]) -> bool:
+def _has_ports(pair: _Pair) -> bool:
     """Whether the endpoints have ports: an IPv4 address of four numbers has none."""
-    return not any(
-        re.fullmatch(r"(?:\d+\.){3}\d+|[0-9a-f]*:[0-9a-f:.]*:[0-9a-f]*", end) for end in pair.group(1, 2)
-    )
+    return not any(_BARE_HOST.fullmatch(end) for end in (pair.source, pair.destination))

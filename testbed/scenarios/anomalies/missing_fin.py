@@ -50,7 +50,8 @@ def after(experiment: Experiment) -> Iterable[Check]:
         waited = (times[probes[0]] - times[since]) / 1e9 if probes and since else 0.0
         yield check(
             "wire",
-            f"the {side} sends a keepalive probe after {KEEPALIVE} s of silence (the timer wheel adds up to 0.3 s)",
+            f"the {side} sends a keepalive probe after {KEEPALIVE} s of silence (and what the timer adds)",
+            # the kernel's timer wheel rounds up; measured: 15.0-15.3 s
             KEEPALIVE - 0.05 <= waited <= KEEPALIVE + 0.4,
             f"it waited {waited:.3f} s" if waited else "it sent none",
         )

@@ -1,7 +1,7 @@
 """The same, but the client calls close(): its kernel waits tcp_fin_timeout for the FIN, and then forgets.
 
-The client's side has no application any more.  It is an orphan in FIN_WAIT_2 that counts down and then is gone
-*without a packet*; the server's next keepalive probe draws RST.
+The client's side has no application any more.  It is an orphan in FIN_WAIT_2 that counts down and
+then is gone *without a packet*; the server's next keepalive probe draws RST.
 """
 
 from collections.abc import Iterable

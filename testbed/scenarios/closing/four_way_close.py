@@ -56,7 +56,7 @@ SCENARIO = Scenario(
         < F. 19:19(0) ack 9
         > . 9:9(0) ack 20
     """,
-    lesson="The kernel acknowledges the client's FIN by itself; only close() in the server sends the other one. "
-    "What lies between them is the application's time in CLOSE_WAIT.",
+    lesson="The kernel acknowledges the client's FIN by itself; only close() in the server sends the "
+    "other one. What lies between them is the application's time in CLOSE_WAIT.",
     after=after,
 )

@@ -46,6 +46,7 @@ SCENARIO = Scenario(
         < F. 19:19(0) ack 9
         > . 9:9(0) ack 20
     """,
-    lesson="shutdown(SHUT_WR) says 'I have nothing more to send', not 'I am gone'; the client goes on reading in FIN_WAIT_2.",
+    lesson="shutdown(SHUT_WR) says 'I have nothing more to send', not 'I am gone'; the client goes on "
+    "reading in FIN_WAIT_2.",
     after=after,
 )

@@ -34,5 +34,6 @@ SCENARIO = Scenario(
         > F. 8:8(0) ack 20
         < . 20:20(0) ack 9
     """,
-    lesson="TIME_WAIT is on the side that closed first. On a server it keeps the address busy: bind() needs SO_REUSEADDR.",
+    lesson="TIME_WAIT is on the side that closed first. On a server it keeps the address busy: bind() needs "
+    "SO_REUSEADDR.",
 )

@@ -40,6 +40,7 @@ SCENARIO = Scenario(
         < F. 19:19(0) ack 9
         > . 9:9(0) ack 20
     """,
-    lesson="Three segments or four is timing, not quality: nothing was left out, the ACK travels with the FIN.",
+    lesson="Three segments or four is timing, not quality: nothing was left out, the ACK travels with the "
+    "FIN.",
     after=after,
 )

@@ -61,7 +61,7 @@ SCENARIO = Scenario(
         < F. 1:1(0) ack 2
         > . 2:2(0) ack 2
     """,
-    lesson="TIME_WAIT is no leak: it keeps late segments of this connection from being taken for the next one's, "
-    "and answers a FIN whose last ACK was lost.",
+    lesson="TIME_WAIT is no leak: it keeps late segments of this connection from being taken for the "
+    "next one's, and answers a FIN whose last ACK was lost.",
     seconds=62,
 )

@@ -35,7 +35,7 @@ def after(experiment: Experiment) -> Iterable[Check]:
         offered = (options.mss(raw), options.sack_permitted(raw), options.window_scale(raw) is not None)
         yield check(
             "wire",
-            f"the {name} offers MSS 1460 (MTU 1500 less two headers of 20), SACK, window scale and timestamps",
+            f"the {name} offers MSS 1460 (MTU 1500 less 40), SACK, window scale and timestamps",
             offered == (1460, True, True) and options.timestamps(raw) is not None,
             f"it offered {options.describe(raw)}",
         )

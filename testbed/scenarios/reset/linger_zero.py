@@ -34,5 +34,6 @@ SCENARIO = Scenario(
         < R. 19:19(0) ack 9
     """,
     findings=("reset",),
-    lesson="The server avoids TIME_WAIT and pays with its peers' ECONNRESET; what was still under way is lost.",
+    lesson="The server avoids TIME_WAIT and pays with its peers' ECONNRESET; what was still under way is "
+    "lost.",
 )

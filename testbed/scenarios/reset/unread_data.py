@@ -1,4 +1,4 @@
-"""close() while received data lies unread: RST, so that the peer learns of the loss (RFC 1122 section 4.2.2.13)."""
+"""close() while received data lies unread: RST tells of the loss (RFC 1122 section 4.2.2.13)."""
 
 from ...lab import Lab
 from ..scenario import Scenario
@@ -34,5 +34,6 @@ SCENARIO = Scenario(
         < R. 19:19(0) ack 20
     """,
     findings=("reset",),
-    lesson="An RST from a healthy server often means that it closed without reading: drain first, close on EOF.",
+    lesson="An RST from a healthy server often means that it closed without reading: drain first, close on "
+    "EOF.",
 )

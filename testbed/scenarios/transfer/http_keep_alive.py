@@ -54,7 +54,8 @@ SCENARIO = Scenario(
     rfc="RFC 9112 sections 9.3 and 9.5",
     play=play,
     transcript="",
-    lesson="A request sent at the moment of the server's timeout meets a closing connection: clients must be ready to retry.",
+    lesson="A request sent at the moment of the server's timeout meets a closing connection: clients must be "
+    "ready to retry.",
     seconds=IDLE,
     after=after,
 )

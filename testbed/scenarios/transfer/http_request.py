@@ -41,6 +41,7 @@ SCENARIO = Scenario(
     rfc="RFC 9112 section 9.6",
     play=play,
     transcript="",
-    lesson="With `Connection: close` the end of the reply is the end of the connection, and the server keeps TIME_WAIT.",
+    lesson="With `Connection: close` the end of the reply is the end of the connection, and the server keeps "
+    "TIME_WAIT.",
     after=after,
 )

@@ -32,5 +32,6 @@ SCENARIO = Scenario(
         < F. 255:255(0) ack 106
         > . 106:106(0) ack 256
     """,
-    lesson="What the missing-fin experiment should look like: the server answers the client's FIN with its own.",
+    lesson="What the missing-fin experiment should look like: the server answers the client's FIN with its "
+    "own.",
 )
