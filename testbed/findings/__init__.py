@@ -1,1 +1,20 @@
+"""What was wrong with a connection, and why: rules over what `testbed.tcp` saw.
 
+    Connection + Evidence --(rules.judge)--> [Finding]  --(words.describe)--> a paragraph
+
+    table           what a finding, a rule and the evidence are
+    rules           the table of all rules, in order of weight
+    rules_close     FIN and RST
+    rules_open      SYN
+    rules_transfer  probes, losses, windows
+    rules_capture   what the capture itself lacks
+    words           the paragraph
+
+Nothing here reads a clock, a file or the network.
+"""
+
+from .rules import RULES, judge, rule
+from .table import Evidence, Finding, Holder, Rule, Severity
+from .words import describe
+
+__all__ = ["RULES", "Evidence", "Finding", "Holder", "Rule", "Severity", "describe", "judge", "rule"]

@@ -23,8 +23,8 @@ def capture_incomplete(connection: Connection, evidence: Evidence) -> Iterator[F
             Severity.WARNING,
             None,
             lost[0],
-            f"Segments are missing from the capture, not from the connection: {frames(lost, total)} acknowledged data "
-            f"that no captured segment carries.",
+            f"Segments are missing from the capture, not from the connection: {frames(lost, total)} "
+            "acknowledged data that no captured segment carries.",
         )
     reasons = []
     if evidence.dropped:
@@ -38,7 +38,8 @@ def capture_incomplete(connection: Connection, evidence: Evidence) -> Iterator[F
             Severity.WARNING,
             None,
             None,
-            f"The capture does not hold everything: {listed(reasons)}. What is not in it may have happened all the same.",
+            f"The capture does not hold everything: {listed(reasons)}. What is not in it may have happened "
+            "all the same.",
         )
     if connection.mid_stream:
         yield Finding(
@@ -46,8 +47,9 @@ def capture_incomplete(connection: Connection, evidence: Evidence) -> Iterator[F
             Severity.INFO,
             None,
             connection.first_frame,
-            "The capture starts mid-stream: no SYN of this connection was captured. Who is the client is inferred from "
-            "the ports, relative numbers count from the first one seen, and the window scale is not known.",
+            "The capture starts mid-stream: no SYN of this connection was captured. Who is the client is "
+            "inferred from the ports, relative numbers count from the first one seen, and the window scale "
+            "is not known.",
         )
     elif not connection.client.saw_syn:
         yield Finding(
@@ -55,17 +57,20 @@ def capture_incomplete(connection: Connection, evidence: Evidence) -> Iterator[F
             Severity.INFO,
             "client",
             connection.first_frame,
-            f"The client's SYN was not captured: the connection begins with the SYN,ACK in frame {connection.first_frame}.",
+            "The client's SYN was not captured: the connection begins with the SYN,ACK in frame "
+            f"{connection.first_frame}.",
         )
     for end in ends(connection):
-        if not end.packets and (end.is_client or connection.server is not end or connection.client.payload_packets):
+        if not end.packets and (
+            end.is_client or connection.server is not end or connection.client.payload_packets
+        ):
             yield Finding(
                 "capture-incomplete",
                 Severity.INFO,
                 side_of(end),
                 connection.first_frame,
-                f"Only one direction was captured: nothing that the {side_of(end)} sent is here, so nothing is said "
-                f"of what it did or did not do.",
+                f"Only one direction was captured: nothing that the {side_of(end)} sent is here, so nothing "
+                "is said of what it did or did not do.",
             )
 
 
@@ -74,11 +79,17 @@ def text_disagrees_with_hex(connection: Connection, evidence: Evidence) -> Itera
 
     A line that names a packet goes to the connection that packet is in; the others to the first.
     """
+    if not evidence.disagreements:
+        return
+    own = None if connection.exchanges is None else {e.segment.frame for e in connection.exchanges}
     for line in evidence.disagreements:
         named = _NUMBER.search(line)
         frame = int(named[1]) if named else None
-        if frame is not None and not connection.first_frame <= frame <= connection.last_frame:
-            continue
-        if frame is None and connection.id != 1:
-            continue
-        yield Finding("text-disagrees-with-hex", Severity.WARNING, None, frame, line)
+        if frame is None:
+            here = connection.id == 1
+        elif own is None:
+            here = connection.first_frame <= frame <= connection.last_frame
+        else:
+            here = frame in own
+        if here:
+            yield Finding("text-disagrees-with-hex", Severity.WARNING, None, frame, line)

@@ -20,32 +20,49 @@ ANSWER_NS = 200_000_000
 
 
 def missing_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
-    """One end sent its FIN, the other never did, and no RST ended it."""
-    if connection.ending is not Ending.HALF_CLOSED:
+    """One end sent its FIN, the other never did."""
+    closer = connection.first_fin
+    if closer is None or connection.ending is Ending.ORDERLY:
         return
-    closer = connection.client if connection.client.fin_seq is not None else connection.server
     silent = other(connection, closer)
     held = evidence.held(side_of(silent))
     if not silent.packets and not held:
         return  # a capture of one direction accuses nobody: capture-incomplete says so
-    since = max(evidence.end_ns, connection.last_time_ns) - closer.fin_time
-    settled = since >= SETTLED_NS or bool(held)
     if not closer.fin_acked_frame and not held:
         return  # nothing shows that the FIN arrived: fin-unacknowledged says so
+    until = max(evidence.end_ns, connection.last_time_ns)
+    if connection.reset_by is not None:
+        # reset by the end that had closed: its socket was gone when the other one spoke again
+        if connection.reset_by is silent or silent.bytes_after_peer_fin or connection.reset_segment is None:
+            return
+        until = connection.reset_segment.time_ns
+    since = until - max(closer.fin_time, silent.next_seq_time)
+    settled = since >= SETTLED_NS or bool(held)
+    if connection.reset_by is not None and not settled:
+        return
     text = (
         f"The {side_of(silent)} never sent a FIN. The {side_of(closer)} ended its direction with the FIN in "
         f"frame {closer.fin_frame}"
     )
     if closer.fin_acked_frame:
         text += f", the {side_of(silent)}'s TCP acknowledged it in frame {closer.fin_acked_frame}"
-    text += f", and nothing closed the other direction in the {duration(since)} that the capture goes on. "
+    if connection.reset_by is None:
+        state, closers_state, left = silent.state, closer.state, "is left"
+        text += (
+            f", and nothing closed the other direction in the {duration(since)} that the capture goes on. "
+        )
+    else:
+        assert connection.reset_state is not None
+        states = connection.reset_state if closer.is_client else connection.reset_state[::-1]
+        closers_state, state, left = *states, "was"
+        text += f", and {duration(since)} later the RST in frame {connection.reset_frame} ended it. "
     text += (
-        f"The {side_of(silent)} is left in {silent.state}: its application has been told of the end of the stream "
-        f"and has not closed the socket."
+        f"The {side_of(silent)} {left} in {state}: its application had been told of the end of the stream "
+        f"and did not close the socket."
     )
     for holder in held:
         text += " " + _held_by(holder.command, holder.pid, holder.fd, holder.state, holder.witness)
-    text += " " + _closers_side(connection, closer)
+    text += " " + _closers_side(connection, closer, f"{left} in {closers_state}")
     if not settled:
         text += (
             f" The capture ends only {duration(since)} after the FIN, so that it may have come later: "
@@ -62,19 +79,21 @@ def _held_by(command: str | None, pid: int | None, fd: int | None, state: str, w
     return f"Process {pid} ({command or 'unnamed'}) still holds the socket{where}, in {state} ({witness})."
 
 
-def _closers_side(connection: Connection, closer: Endpoint) -> str:
+def _closers_side(connection: Connection, closer: Endpoint, where: str) -> str:
     """What the closing end may have done: two calls send the same FIN."""
     side = side_of(closer)
     noted = connection.noted.get(int(Note.KEEP_ALIVE))
     by_closer = noted is not None and (noted.by_client if closer.is_client else noted.count - noted.by_client)
     text = (
-        f"The {side} is left in {closer.state}. What its application did, the FIN does not tell: it half-closed "
+        f"The {side} {where}. What its application did, the FIN does not tell: it half-closed "
         f"(shutdown of its sending direction) and still holds the socket, or it closed the socket"
     )
-    if by_closer:
+    if connection.reset_by is closer:
+        text += ", which the RST in answer to a later segment shows: that end held no socket any more."
+    elif by_closer:
         text += (
-            f" on a system that goes on probing in FIN_WAIT_2, as XNU (macOS) does; on Linux, which does not probe "
-            f"for a closed socket, the {side}'s keepalive probes would mean the first."
+            " on a system that goes on probing in FIN_WAIT_2, as XNU (macOS) does; on Linux, which does "
+            f"not probe for a closed socket, the {side}'s keepalive probes would mean the first."
         )
     else:
         text += ", and its kernel waits in FIN_WAIT_2 (Linux gives that up in silence after tcp_fin_timeout)."
@@ -97,9 +116,10 @@ def fin_unacknowledged(connection: Connection, evidence: Evidence) -> Iterator[F
             Severity.WARNING,
             side_of(peer),
             end.fin_frame,
-            f"The {side_of(end)}'s FIN (frame {end.fin_frame}, sent {count(end.fins_sent, 'time')}) was never "
-            f"acknowledged in the {duration(since)} that the capture goes on; the {side_of(end)} is left in "
-            f"{end.state}. The {side_of(peer)} is gone or cannot be reached, or its answers were not captured.",
+            f"The {side_of(end)}'s FIN (frame {end.fin_frame}, sent {count(end.fins_sent, 'time')}) was "
+            f"never acknowledged in the {duration(since)} that the capture goes on; the {side_of(end)} is "
+            f"left in {end.state}. The {side_of(peer)} is gone or cannot be reached, or its answers were "
+            "not captured.",
         )
 
 
@@ -113,8 +133,9 @@ def fin_retransmitted(connection: Connection, evidence: Evidence) -> Iterator[Fi
             Severity.INFO,
             side_of(end),
             end.fin_frame,
-            f"The {side_of(end)} sent its FIN {end.fins_sent} times: the first or its acknowledgment was lost or "
-            f"late. The last ACK of a close is repeated by the end in TIME_WAIT, which is what that state is for.",
+            f"The {side_of(end)} sent its FIN {end.fins_sent} times: the first or its acknowledgment was "
+            "lost or late. The last ACK of a close is repeated by the end in TIME_WAIT, which is what that "
+            "state is for.",
         )
 
 
@@ -134,8 +155,9 @@ def ack_short_of_fin(connection: Connection, evidence: Evidence) -> Iterator[Fin
             Severity.INFO,
             side_of(other(connection, end)),
             frame,
-            f"Frame {frame} acknowledges {end.fin_seq}, the number of the FIN in frame {end.fin_frame} itself, "
-            f"though a FIN takes one number: {(end.fin_seq + 1) & 0xFFFFFFFF} would acknowledge it. So {first}.",
+            f"Frame {frame} acknowledges {end.fin_seq}, the number of the FIN in frame {end.fin_frame} "
+            f"itself, though a FIN takes one number: {(end.fin_seq + 1) & 0xFFFFFFFF} would acknowledge it. "
+            f"So {first}.",
         )
 
 
@@ -151,8 +173,8 @@ def half_close(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
             side_of(end),
             peer.fin_frame,
             f"The {side_of(peer)} ended its direction with the FIN in frame {peer.fin_frame} and the "
-            f"{side_of(end)} still sent {count(end.bytes_after_peer_fin, 'byte')} after taking it: a half-close in "
-            f"use. Each direction ends on its own.",
+            f"{side_of(end)} still sent {count(end.bytes_after_peer_fin, 'byte')} after taking it: a "
+            "half-close in use. Each direction ends on its own.",
         )
 
 
@@ -180,8 +202,9 @@ def data_after_fin(connection: Connection, evidence: Evidence) -> Iterator[Findi
                 Severity.ERROR,
                 "client" if from_client else "server",
                 numbers[0],
-                f"The {side} sent data beyond its own FIN (frame {end.fin_frame}) in {frames(numbers)}. After a FIN "
-                f"a TCP has nothing more to send: these segments are forged, damaged, or of another connection.",
+                f"The {side} sent data beyond its own FIN (frame {end.fin_frame}) in {frames(numbers)}. "
+                "After a FIN a TCP has nothing more to send: these segments are forged, damaged, or of "
+                "another connection.",
             )
 
 
@@ -196,27 +219,26 @@ def reset(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     orderly = connection.ending is Ending.ORDERLY
     own = connection.reset_state[0 if end.is_client else 1]
     peers = connection.reset_state[1 if end.is_client else 0]
-    text = f"The {side} reset the connection in frame {rst.frame}, in {own}; the {side_of(peer)} was in {peers}. "
+    text = f"The {side} reset the connection in frame {rst.frame}, in {own}; "
+    text += f"the {side_of(peer)} was in {peers}. "
     text += _why_reset(connection, evidence, end, peer, own)
     if connection.reset_unacked:
         text += (
-            f" {count(connection.reset_unacked, 'byte')} that the {side_of(peer)} had sent were never acknowledged "
-            f"by the {side}."
+            f" {count(connection.reset_unacked, 'byte')} that the {side_of(peer)} had sent were never "
+            f"acknowledged by the {side}."
         )
     if orderly:
         text += " Both FINs had been sent by then: nothing was lost."
     else:
         text += (
-            f" An RST throws away what is still under way in both directions; the {side_of(peer)}'s next call "
-            f"reports ECONNRESET, or nothing if a failing send has already taken the error."
+            f" An RST throws away what is still under way in both directions; the {side_of(peer)}'s next "
+            "call reports ECONNRESET, or nothing if a failing send has already taken the error."
         )
     severity = Severity.INFO if orderly else Severity.WARNING
     yield Finding("reset", severity, side, rst.frame, text)
 
 
-def _why_reset(
-    connection: Connection, evidence: Evidence, end: Endpoint, peer: Endpoint, own: State
-) -> str:
+def _why_reset(connection: Connection, evidence: Evidence, end: Endpoint, peer: Endpoint, own: State) -> str:
     """What the segments before the RST tell of its reason; the wire shows a reason, never the call."""
     side, peers = side_of(end), side_of(peer)
     rst, cause = connection.reset_segment, connection.reset_cause
@@ -229,29 +251,35 @@ def _why_reset(
     bare = not rst.flags & ACK
     if _unanswered_probes(connection, end, peer) >= 3:
         return (
-            f"Its keepalive probes had gone unanswered: its kernel gave the {peers} up (ETIMEDOUT) and sent this last."
+            f"Its keepalive probes had gone unanswered: its kernel gave the {peers} up (ETIMEDOUT) "
+            "and sent this last."
         )
     if answers and cause is not None and cause.length and end.fin_seq is not None:
         return (
-            f"It answers {count(cause.length, 'byte')} of data (frame {cause.frame}) that reached the {side} after its "
-            f"application had closed the socket: the {peers} wrote to a closed peer."
+            f"It answers {count(cause.length, 'byte')} of data (frame {cause.frame}) that reached the "
+            f"{side} after its application had closed the socket: the {peers} wrote to a closed peer."
         )
     if answers and cause is not None and bare and not cause.flags & (SYN | FIN):
         return (
-            f"It has no ACK flag and answers frame {cause.frame}: the {side}'s host has no such connection any more "
-            f"(it crashed or restarted, it forgot an orphaned FIN_WAIT_2, or the RST comes from a middlebox)."
+            f"It has no ACK flag and answers frame {cause.frame}: the {side}'s host has no such connection "
+            "any more (it crashed or restarted, it forgot an orphaned FIN_WAIT_2, or the RST comes from a "
+            "middlebox)."
         )
     if connection.reset_unacked:
         return (
-            f"Data was still coming in: the {side} closed the socket with data unread or on its way, or aborted it."
+            f"Data was still coming in: the {side} closed the socket with data unread or on its way, "
+            "or aborted it."
         )
     if own is State.ESTABLISHED or own is State.CLOSE_WAIT:
         return (
-            f"No FIN of the {side} went before it: its application aborted (SO_LINGER with a time of 0), closed the "
-            f"socket with data that its kernel had acknowledged still unread, or was killed so; the kernel's reason "
-            f"(tracepoint tcp_send_reset) tells them apart."
+            f"No FIN of the {side} went before it: its application aborted (SO_LINGER with a time of 0), "
+            "closed the socket with data that its kernel had acknowledged still unread, or was killed so; "
+            "the kernel's reason (tracepoint tcp_send_reset) tells them apart."
         )
-    return "It came after its own FIN: the socket was closed and something it could not take arrived, or it was aborted."
+    return (
+        "It came after its own FIN: the socket was closed and something it could not take arrived, "
+        "or it was aborted."
+    )
 
 
 def _unanswered_probes(connection: Connection, end: Endpoint, peer: Endpoint) -> int:
@@ -267,7 +295,7 @@ def reset_ignored(connection: Connection, evidence: Evidence) -> Iterator[Findin
             Severity.WARNING,
             "client" if from_client else "server",
             frame,
-            f"The RST in frame {frame} does not have the number that the {peer} waits for, and the connection went on: "
-            f"the {peer} ignored or challenged it. It is old, or it was forged by someone who had to guess; it need "
-            f"not come from the {side} at all.",
+            f"The RST in frame {frame} does not have the number that the {peer} waits for, and the "
+            f"connection went on: the {peer} ignored or challenged it. It is old, or it was forged by "
+            f"someone who had to guess; it need not come from the {side} at all.",
         )

@@ -10,7 +10,12 @@ from ..wire.segment import reverse
 from .phrases import count, duration, frames
 from .table import Evidence, Finding, Severity
 
-UNREACHABLE = {(12, 3): "unreachable", (12, 11): "time exceeded", (36, 1): "unreachable", (36, 3): "time exceeded"}
+UNREACHABLE = {
+    (12, 3): "unreachable",
+    (12, 11): "time exceeded",
+    (36, 1): "unreachable",
+    (36, 3): "time exceeded",
+}
 """By the length of the quoted flow (12 is IPv4, 36 is IPv6) and the ICMP type: RFC 792, RFC 4443."""
 
 
@@ -23,9 +28,10 @@ def refused(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
         Severity.WARNING,
         "server",
         connection.reset_frame,
-        f"The server's host refused the connection: the RST in frame {connection.reset_frame} answers the SYN in frame "
-        f"{connection.client.syn_frame}. Nothing listens on port {connection.addresses[1].port} there, or a firewall "
-        f"rejects it; the client's connect() reports ECONNREFUSED.",
+        f"The server's host refused the connection: the RST in frame {connection.reset_frame} answers the "
+        f"SYN in frame {connection.client.syn_frame}. Nothing listens on port "
+        f"{connection.addresses[1].port} there, or a firewall rejects it; the client's connect() reports "
+        "ECONNREFUSED.",
     )
 
 
@@ -48,8 +54,9 @@ def unanswered(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
         text += f"The client gave it up itself with the RST in frame {connection.reset_frame}."
     else:
         text += (
-            "It was dropped by a firewall, nobody has the address, the server's accept queue was full, or the answers "
-            "take another way than the capture sees. The client stays in SYN_SENT and ends with ETIMEDOUT."
+            "It was dropped by a firewall, nobody has the address, the server's accept queue was full, or "
+            "the answers take another way than the capture sees. The client stays in SYN_SENT and ends "
+            "with ETIMEDOUT."
         )
     yield Finding("unanswered", Severity.WARNING, "server", connection.client.syn_frame, text)
 
@@ -93,8 +100,9 @@ def half_open(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
             "client",
             connection.reset_frame,
             f"The client answered the SYN,ACK (frame {server.syn_frame}) with the RST in frame "
-            f"{connection.reset_frame}: it did not ask for this connection. Its SYN was an old duplicate (this is why "
-            f"opening takes three segments), was forged, or came from a scanner that wanted only the answer.",
+            f"{connection.reset_frame}: it did not ask for this connection. Its SYN was an old duplicate "
+            "(this is why opening takes three segments), was forged, or came from a scanner that wanted "
+            "only the answer.",
         )
         return
     if connection.reset_by is connection.server:
@@ -107,9 +115,9 @@ def half_open(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     else:
         text = (
             f"The handshake was never completed: the server sent SYN,ACK (frame {server.syn_frame}, "
-            f"{count(server.syns_sent, 'time')}) and no acknowledgment of it was captured. The server is left in "
-            f"SYN_RECEIVED, where it holds a place in the SYN queue until it gives up. One is a lost segment or a "
-            f"vanished client; many at once are a SYN flood."
+            f"{count(server.syns_sent, 'time')}) and no acknowledgment of it was captured. The server is "
+            "left in SYN_RECEIVED, where it holds a place in the SYN queue until it gives up. One is a "
+            "lost segment or a vanished client; many at once are a SYN flood."
         )
     yield Finding("half-open", Severity.WARNING, "client", server.syn_frame, text)
 
@@ -125,8 +133,9 @@ def handshake_retried(connection: Connection, evidence: Evidence) -> Iterator[Fi
             Severity.INFO,
             "client",
             client.syn_frame,
-            f"The client sent its SYN {client.syns_sent} times before the answer: the first was lost or dropped "
-            f"(a full accept queue looks the same), which cost about {duration(server.syn_time - client.syn_time)}.",
+            f"The client sent its SYN {client.syns_sent} times before the answer: the first was lost or "
+            "dropped (a full accept queue looks the same), which cost about "
+            f"{duration(server.syn_time - client.syn_time)}.",
         )
     if server.syns_sent > 1:
         yield Finding(
@@ -134,8 +143,8 @@ def handshake_retried(connection: Connection, evidence: Evidence) -> Iterator[Fi
             Severity.INFO,
             "server",
             server.syn_frame,
-            f"The server sent its SYN,ACK {server.syns_sent} times: it, or the ACK that completes the handshake, was "
-            f"lost, or the ACK was dropped because the accept queue was full.",
+            f"The server sent its SYN,ACK {server.syns_sent} times: it, or the ACK that completes the "
+            "handshake, was lost, or the ACK was dropped because the accept queue was full.",
         )
 
 
@@ -147,8 +156,8 @@ def simultaneous_open(connection: Connection, evidence: Evidence) -> Iterator[Fi
             Severity.INFO,
             None,
             connection.server.syn_frame,
-            "Both ends sent a SYN and the two crossed: a simultaneous open. Each went through SYN_RECEIVED; who is "
-            "called the client here is only who was captured first.",
+            "Both ends sent a SYN and the two crossed: a simultaneous open. Each went through "
+            "SYN_RECEIVED; who is called the client here is only who was captured first.",
         )
 
 
@@ -160,9 +169,9 @@ def port_reused(connection: Connection, evidence: Evidence) -> Iterator[Finding]
             Severity.INFO,
             "client",
             connection.first_frame,
-            f"The SYN in frame {connection.first_frame} opens the same four-tuple again that an earlier connection of "
-            f"this capture used. A host in TIME_WAIT accepts that when the new initial number (or timestamp) is higher "
-            f"than what it saw last.",
+            f"The SYN in frame {connection.first_frame} opens the same four-tuple again that an earlier "
+            "connection of this capture used. A host in TIME_WAIT accepts that when the new initial number "
+            "(or timestamp) is higher than what it saw last.",
         )
 
 
@@ -181,7 +190,8 @@ def loopback_window_update(connection: Connection, evidence: Evidence) -> Iterat
                 Severity.INFO,
                 "server",
                 numbers[0],
-                f"Frame {numbers[0]} acknowledges nothing new: the server repeats its ACK to tell the scaled window that "
-                f"its SYN,ACK could not carry. A window update, a habit of macOS on its loopback, and harmless.",
+                f"Frame {numbers[0]} acknowledges nothing new: the server repeats its ACK to tell the "
+                "scaled window that its SYN,ACK could not carry. A window update, a habit of macOS on its "
+                "loopback, and harmless.",
             )
             return

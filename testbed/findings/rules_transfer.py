@@ -8,7 +8,7 @@ from ..tcp.connection import Connection, Ending
 from ..tcp.endpoint import Endpoint
 from ..tcp.notes import Note
 from .phrases import count, duration, frames, listed
-from .table import Evidence, Finding, Severity, ends, other, side_of
+from .table import Evidence, Finding, Severity, Side, ends, other, side_of
 
 STALLED_NS = 1_000_000_000
 """How long a window may stay shut, or data unacknowledged, before it is worth a warning."""
@@ -35,19 +35,24 @@ def keepalive_probes(connection: Connection, evidence: Evidence) -> Iterator[Fin
     if connection.probes_inferred:
         text += _inferred(connection, bool(answers)) + " "
     else:
-        text += "Each carries no new data and the number one below the next, so that the peer's TCP must answer. "
+        text += (
+            "Each carries no new data and the number one below the next, so that the peer's TCP must answer. "
+        )
     silence = connection.longest_silence
     if not connection.probes_inferred and silence[1] in numbers:
         text += f"The first came after {duration(silence[0])} of silence. "
     unanswered = [f for end in ends(connection) for f in _unanswered(connection, end)]
-    text += "None of them closes anything" + (
-        ": they only ask whether the peer is still there." if not answers or unanswered else
-        ": they only ask whether the peer is still there, and it is."
-    )
+    every = sorted(numbers + answers)
+    if len(every) > 2 and every[-1] - every[0] == len(every) - 1 == probes.count + answered - 1:
+        text += f"None of the frames {every[0]} to {every[-1]} closes anything: probes"
+    else:
+        text += "None of them closes anything: they"
+    text += " only ask whether the peer is still there"
+    text += ", and it is." if answers and not unanswered else "."
     yield Finding("keepalive-probes", Severity.INFO, _one(by), numbers[0], text)
 
 
-def _one(sides: list[str]) -> "object":
+def _one(sides: list[Side]) -> Side | None:
     return sides[0] if len(sides) == 1 else None
 
 
@@ -64,7 +69,9 @@ def _inferred(connection: Connection, answered: bool) -> str:
         f"{listed(reasons)}"
     )
     if answered:
-        text += "; the answers follow at once and carry timestamps again" if any(p.bare for p in probes) else ""
+        text += (
+            "; the answers follow at once and carry timestamps again" if any(p.bare for p in probes) else ""
+        )
     return text + ". A probe's own number would be one below the next."
 
 
@@ -85,8 +92,9 @@ def keepalive_unanswered(connection: Connection, evidence: Evidence) -> Iterator
             Severity.WARNING,
             "server" if end.is_client else "client",
             numbers[0],
-            f"The {side_of(end)}'s keepalive probes in {frames(numbers)} were not answered: the {peer}'s host is gone, "
-            f"or the way to it is cut. The {side_of(end)}'s kernel gives up after its count of probes (ETIMEDOUT).",
+            f"The {side_of(end)}'s keepalive probes in {frames(numbers)} were not answered: the {peer}'s "
+            f"host is gone, or the way to it is cut. The {side_of(end)}'s kernel gives up after its count "
+            "of probes (ETIMEDOUT).",
         )
 
 
@@ -108,8 +116,9 @@ def retransmission(connection: Connection, evidence: Evidence) -> Iterator[Findi
             continue
         share = total / max(1, end.packets)
         text = (
-            f"The {side_of(end)} sent {count(total, 'segment')} again ({', '.join(parts)}; {share:.1%} of its segments): "
-            f"{frames(sorted(numbers), total)}. Segments or their acknowledgments were lost or late."
+            f"The {side_of(end)} sent {count(total, 'segment')} again ({', '.join(parts)}; {share:.1%} of "
+            f"its segments): {frames(sorted(numbers), total)}. Segments or their acknowledgments were lost "
+            "or late."
         )
         if connection.count(Note.SPURIOUS_RETRANSMISSION):
             text += " Spurious ones had been acknowledged before they were repeated."
@@ -134,8 +143,9 @@ def unacknowledged_data(connection: Connection, evidence: Evidence) -> Iterator[
             Severity.WARNING,
             side_of(peer),
             end.last_frame,
-            f"The last {count(behind, 'byte')} of the {side_of(end)} were never acknowledged in the {duration(waited)} "
-            f"that the capture goes on. The {side_of(peer)} is gone, or the way to it is cut.",
+            f"The last {count(behind, 'byte')} of the {side_of(end)} were never acknowledged in the "
+            f"{duration(waited)} that the capture goes on. The {side_of(peer)} is gone, or the way to it is "
+            "cut.",
         )
 
 
@@ -150,13 +160,13 @@ def zero_window(connection: Connection, evidence: Evidence) -> Iterator[Finding]
         peer = other(connection, end)
         probes = connection.frames(Note.ZERO_WINDOW_PROBE, peer.is_client)
         text = (
-            f"The {side_of(end)} advertised a window of 0 ({frames(numbers)}): its application did not read, and the "
-            f"{side_of(peer)} had to stop for {duration(shut)}."
+            f"The {side_of(end)} advertised a window of 0 ({frames(numbers)}): its application did not "
+            f"read, and the {side_of(peer)} had to stop for {duration(shut)}."
         )
         if probes:
             text += (
-                f" The {side_of(peer)} probed it in {frames(probes)}; these are window probes, not keepalives, though "
-                f"they look alike."
+                f" The {side_of(peer)} probed it in {frames(probes)}; these are window probes, not "
+                "keepalives, though they look alike."
             )
         if still and connection.ending is Ending.OPEN:
             text += " The window was still shut when the capture ended."
@@ -174,6 +184,6 @@ def out_of_order(connection: Connection, evidence: Evidence) -> Iterator[Finding
             Severity.INFO,
             None,
             numbers[0],
-            f"{count(noted.count, 'segment')} came out of order ({frames(numbers, noted.count)}): the path or the "
-            f"capture reordered them.",
+            f"{count(noted.count, 'segment')} came out of order ({frames(numbers, noted.count)}): the path "
+            "or the capture reordered them.",
         )

@@ -11,7 +11,7 @@ from ..errors import ExperimentError
 from ..findings import Evidence, Finding, Holder, describe, judge
 from ..kernel.psutil_witness import SocketSample
 from ..render import svg, terminal
-from ..render.ladder import Ladder, StateMark, Step, from_connection, missing_fin
+from ..render.ladder import Ladder, StateMark, Step, from_connection
 from ..tcp.connection import Connection
 from ..tcp.tracker import Tracker
 from ..tcp.transcript import compare, lines_of
@@ -169,7 +169,6 @@ class Experiment:
             self.connection,
             steps=self.steps,
             kernel=self.marks(),
-            ghosts=[ghost] if (ghost := missing_fin(self.connection)) else [],
             findings=self.findings,
             title=title,
         )
@@ -182,6 +181,6 @@ class Experiment:
         if self.connections:
             ladder = self.ladder(title)
             files |= {"ladder": folder / "ladder.txt", "svg": folder / "ladder.svg"}
-            files["ladder"].write_text(terminal.plain(ladder, 100, ascii_only=False) + "\n", encoding="utf-8")
+            files["ladder"].write_text(terminal.plain(ladder, 100, ascii_only=False), encoding="utf-8")
             files["svg"].write_text(svg.draw(ladder), encoding="utf-8")
         return {kind: str(path) for kind, path in files.items()}

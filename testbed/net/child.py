@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import signal
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ..errors import CapabilityError
@@ -22,11 +23,18 @@ class Outcome(NamedTuple):
     remedy: str = ""
 
 
-def fork() -> int:
-    """`os.fork`, without the warning of 3.12+ that threads may hold locks: children from here make
-    system calls, and run or end."""
+@contextlib.contextmanager
+def without_fork_warning() -> Iterator[None]:
+    """Silence 3.12's warning that other threads may hold locks at a fork: the children made here make
+    system calls, and then run another program or end."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+def fork() -> int:
+    """`os.fork` for such a child."""
+    with without_fork_warning():
         return os.fork()
 
 

@@ -26,7 +26,7 @@ SMALL = 6.7
 MARGIN = 24
 BAR = 8
 STATE_CHARS = 13
-NARROWEST_LANE, WIDEST_LANE = 400, 860
+NARROWEST_LANE, WIDEST_LANE = 400, 560
 SLANT = 7
 """Pixels that an arrow falls from its sender to its receiver: time runs down."""
 

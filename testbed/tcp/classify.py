@@ -96,7 +96,9 @@ def classify(fwd: Endpoint, rev: Endpoint, segment: Segment, seq: int, rtt_ns: i
                 notes |= WINDOW_UPDATE  # the probe's byte was taken: the window is open again
             else:
                 notes |= ACKED_LOST_SEGMENT
-            rev.highest_to_ack = ack
+            # once is enough for one hole: go on from whatever is higher
+            known = rev.next_seq
+            rev.highest_to_ack = ack if known is None or (ack - known) & MASK < HALF else known
         fwd.last_ack = ack
         fwd.last_ack_time = time_ns
     fwd.window = window
@@ -156,9 +158,13 @@ def _resent(
         return 0
     if length > 1 and behind == 1:
         return 0  # new data after a probe that carried its first byte
-    if rev.dup_acks >= 2 and time_ns - rev.last_ack_time < FAST_RETRANSMISSION_WITHIN:
-        if rev.last_ack == seq:
-            return FAST_RETRANSMISSION
-    if time_ns - fwd.next_seq_time < (rtt_ns or OUT_OF_ORDER_WITHIN) and behind != taken:
+    # a capture whose clock went back tells nothing by times: hence the 0
+    if (
+        rev.dup_acks >= 2
+        and rev.last_ack == seq
+        and 0 <= time_ns - rev.last_ack_time < FAST_RETRANSMISSION_WITHIN
+    ):
+        return FAST_RETRANSMISSION
+    if 0 <= time_ns - fwd.next_seq_time < (rtt_ns or OUT_OF_ORDER_WITHIN) and behind != taken:
         return OUT_OF_ORDER
     return RETRANSMISSION

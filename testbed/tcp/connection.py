@@ -224,24 +224,26 @@ class Connection:
         fwd.packets += 1
 
         expected = fwd.next_seq
+        other_number = False
         if flags & CONTROL:
             if flags & SYN:
+                other_number = seq != fwd.base
                 self._options_of_syn(fwd, segment)
                 if not flags & ACK:
                     self.last_syn_ns = time_ns
-            self._control_letters(fwd, flags, length)
+            self._control_letters(fwd, flags, length, frame)
             self.watch = True
         elif length:
             if not fwd.letters & zeek.D:
                 self._letter(fwd, zeek.D)
-        elif not fwd.letters & zeek.A:
+        elif flags & ACK and not fwd.letters & zeek.A:
             self._letter(fwd, zeek.A)
         if not self.rtt_ns and self.saw_synack and flags & (SYN | ACK) == ACK:
             self.rtt_ns = max(0, time_ns - self.last_syn_ns)  # what Wireshark calls the initial RTT
         notes = classify(fwd, rev, segment, seq, self.rtt_ns)
         if segment.seq is None:
             notes = self._notes_without_number(fwd, rev, segment, notes, silence)
-        if frame == self.first_frame and self.port_reused:
+        if flags & SYN and (other_number or (frame == self.first_frame and self.port_reused)):
             notes |= PORT_REUSED
         if length:
             if not self.first_data_frame:
@@ -285,13 +287,13 @@ class Connection:
         self.history.append(letter.upper() if fwd.is_client else letter)
         self._bits |= 4 if bit == zeek.A else 8 if bit == zeek.D else 0
 
-    def _control_letters(self, fwd: Endpoint, flags: int, length: int) -> None:
+    def _control_letters(self, fwd: Endpoint, flags: int, length: int, frame: int) -> None:
         new = zeek.control_letters(flags, length) & ~fwd.letters
         for position in range(len(zeek.LETTERS)):
             if new >> position & 1:
                 self._letter(fwd, 1 << position)
         if flags & SYN:
-            self._bits |= 2 if flags & ACK else 1
+            self._bits |= 2 if flags & ACK else frame == self.first_frame
         elif flags & ACK and not length:
             self._bits |= 4
         if flags & FIN:
@@ -404,7 +406,11 @@ class Connection:
         second = self.server if first is self.client else self.client
         assert first is not None
         fin_frames = [frame for frame, from_client, _ in self.close_frames if from_client == second.is_client]
-        return 3 if first.fin_acked_frame and first.fin_acked_frame == fin_frames[-1] and len(fin_frames) == 2 else 4
+        return (
+            3
+            if first.fin_acked_frame and first.fin_acked_frame == fin_frames[-1] and len(fin_frames) == 2
+            else 4
+        )
 
     @property
     def duration_ns(self) -> int:
@@ -420,7 +426,8 @@ class Connection:
     def completeness(self) -> int:
         """Wireshark's `tcp.completeness`: 1 SYN, 2 SYN-ACK, 4 ACK without data, 8 data, 16 FIN, 32 RST.
 
-        It has no direction: 31 is one FIN or both.
+        It has no direction: 31 is one FIN or both.  As in Wireshark, a SYN counts when it is the
+        first segment of its connection.
         """
         return self._bits
 

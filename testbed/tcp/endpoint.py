@@ -45,8 +45,8 @@ class Endpoint:
         "fin_seq",
         "fin_time",
         "fins_sent",
-        "highest_to_ack",
         "heard_fin_at",
+        "highest_to_ack",
         "is_client",
         "last_ack",
         "last_ack_time",
@@ -61,7 +61,6 @@ class Endpoint:
         "payload_packets",
         "probing",
         "rst_frame",
-        "sack",
         "saw_syn",
         "scale",
         "state",
@@ -93,7 +92,6 @@ class Endpoint:
         self.last_ack_time = 0
         self.window = -1  # the last window it advertised, unscaled
         self.dup_acks = 0
-        self.sack: bytes = b""  # the options of its last duplicate ACK: they may hold SACK blocks
         self.last_notes = 0
         self.last_length = 0
         self.last_frame = 0

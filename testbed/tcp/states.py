@@ -93,8 +93,7 @@ EDGES: tuple[Edge, ...] = (
         Edge(state, event, S.CLOSED, False, section, "the RST")
         for event, section in ((E.RECEIVE_RST, "3.10.7.4"), (E.SEND_RST, "3.10.5"))
         for state in State
-        if state not in (S.CLOSED, S.LISTEN)
-        and (state, event) != (S.SYN_RECEIVED, E.RECEIVE_RST)
+        if state not in (S.CLOSED, S.LISTEN) and (state, event) != (S.SYN_RECEIVED, E.RECEIVE_RST)
     ),
 )
 """Every edge.  FIN_WAIT_1 to TIME_WAIT, which Figure 5 draws as one edge for a segment that
@@ -111,7 +110,9 @@ SYNCHRONIZED = frozenset(State) - {S.CLOSED, S.LISTEN, S.SYN_SENT, S.SYN_RECEIVE
 def _print_table() -> None:
     for edge in EDGES:
         drawn = "Figure 5" if edge.in_figure_5 else "text"
-        print(f"{edge.state:13} {edge.event:28} {edge.next:13} {drawn:9} RFC 9293 {edge.section:9} {edge.seen}")
+        print(
+            f"{edge.state:13} {edge.event:28} {edge.next:13} {drawn:9} RFC 9293 {edge.section:9} {edge.seen}"
+        )
 
 
 if __name__ == "__main__":

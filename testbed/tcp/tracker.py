@@ -2,8 +2,9 @@
 
 A SYN begins a new connection when its four-tuple is unknown, when its initial sequence number
 differs from the one its direction began with (the port was reused: RFC 9293 section 3.6.1), or
-when the number is the same but the old connection had ended.  Everything else belongs to the
-connection its four-tuple has.
+when the number is the same but the old connection had ended.  A SYN,ACK does only when its number
+differs and the old connection had ended.  Everything else belongs to the connection its
+four-tuple has.
 """
 
 from __future__ import annotations
@@ -49,13 +50,19 @@ class Tracker:
     @staticmethod
     def _begins_anew(segment: Segment, connection: Connection, from_client: bool) -> bool:
         end = connection.client if from_client else connection.server
-        if end.base is None:
+        if end.base is None or segment.seq is None:
             return False
-        if segment.seq is not None and segment.seq != end.base:
-            return not segment.flags & ACK or end.saw_syn
+        ended = (
+            connection.reset_by is not None
+            or connection.client.fin_seq is not None
+            or connection.server.fin_seq is not None
+        )
         if segment.flags & ACK:
-            return False
-        return end.fin_seq is not None or bool(end.rst_frame)
+            # the answer to a SYN that was not captured; else one with another number is odd, not new
+            return ended and end.saw_syn and segment.seq != end.base
+        if segment.seq == end.base:
+            return ended and end.saw_syn  # else it is the connection's own SYN, captured late
+        return True
 
     def _open(self, segment: Segment, *, reused: bool) -> tuple[Connection, bool]:
         from_client, roles = _roles(segment)

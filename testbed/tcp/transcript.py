@@ -138,7 +138,9 @@ def _sorted_probes(run: list[Line]) -> list[Line]:
         else:
             pairs.append([line])
     unique = dict.fromkeys(tuple(pair) for pair in pairs)
-    return [line for pair in sorted(unique, key=lambda pair: pair[0].direction, reverse=True) for line in pair]
+    return [
+        line for pair in sorted(unique, key=lambda pair: pair[0].direction, reverse=True) for line in pair
+    ]
 
 
 def _answers(line: Line, probe: Line) -> bool:

@@ -31,7 +31,9 @@ class DoubtfulReset(NamedTuple):
     transitions: tuple[int, int]
 
 
-def walk(c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment, seq: int, expected: int | None) -> None:
+def walk(
+    c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment, seq: int, expected: int | None
+) -> None:
     """Take one segment, which `fwd` sent.  `expected` is the number `fwd` was to send next."""
     flags = segment.flags
     if c.doubtful is not None and not flags & RST:

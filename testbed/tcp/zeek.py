@@ -73,7 +73,12 @@ def conn_state(connection: Connection) -> str:
     os, rs = _side(client, server), _side(server, client)
     unknown = (_Side.INACTIVE, _Side.PARTIAL)
     if rs is _Side.RESET:
-        if not client.fin_seq and client.letters & S and not server.letters & H and not server.payload_packets:
+        if (
+            not client.fin_seq
+            and client.letters & S
+            and not server.letters & H
+            and not server.payload_packets
+        ):
             return "REJ"
         return "RSTRH" if os in unknown else "RSTR"
     if os is _Side.RESET:

@@ -31,7 +31,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from ..errors import UnreadableInput
-from .segment import Address, Segment, endpoints, text_flow
+from .segment import Address, Segment, endpoints, reverse, text_flow
 from .text_hex import MAX_BYTES, Header, find_header, read_row
 from .text_line import MORE, Body, Nonsense, NotTcp, Summary, Tcp, read_addresses, read_summary
 from .text_numbers import UNKNOWN, Known, Numbers
@@ -293,18 +293,15 @@ class TextCapture:
         )
 
     def _from_both(self, packet: _Packet, tcp: Tcp, header: Header) -> Segment:
-        numeric, differ = self._hosts.decide(packet.frame, tcp, header)
+        proven, differ = self._hosts.decide(packet.frame, tcp, header)
         key = tcp.source, tcp.destination
-        if numeric:
-            flow = header.flow
-            if key not in self._proven and len(self._proven) < MAX_NAMES:
-                # a later line of this connection whose bytes are missing is the same connection
-                self._proven.add(key)
-                self._remember(key, flow)
-                self._remember(key[::-1], _reversed(header))
-                self._name_endpoints(tcp, header)
-        else:
-            flow = self._flows.get(key) or text_flow(*key)
+        flow = proven or self._flows.get(key) or text_flow(*key)
+        if proven is not None and key not in self._proven and len(self._proven) < MAX_NAMES:
+            # a later line of this connection whose bytes are missing is the same connection
+            self._proven.add(key)
+            self._remember(key, proven)
+            self._remember(key[::-1], reverse(proven))
+            self._name_endpoints(tcp, proven)
         known = Known(header.seq, header.ack) if tcp.ack is not None else UNKNOWN._replace(seq=header.seq)
         numbers = self._numbers.absolute(flow, tcp.flags, tcp.seq, tcp.ack, known)
         options = rebuild(tcp.options, numbers.edge)
@@ -320,15 +317,14 @@ class TextCapture:
         if len(self._flows) < MAX_NAMES:
             self._flows[key] = flow
 
-    def _name_endpoints(self, tcp: Tcp, header: Header) -> None:
-        size = len(header.addresses) // 2
+    def _name_endpoints(self, tcp: Tcp, flow: bytes) -> None:
+        size = (len(flow) - 4) // 2
         printed = tcp.source, tcp.destination
-        for index, true in enumerate(endpoints(header.flow)):
-            name = display_name(printed[index], true)
+        for at, true in enumerate(endpoints(flow)):
+            name = display_name(printed[at], true)
             if name is not None and len(self.names) < MAX_NAMES:
-                at = index * size
-                number = header.addresses[at : at + size] + header.ports[2 * index : 2 * index + 2]
-                self.names.setdefault(number, name)
+                port = 2 * size + 2 * at
+                self.names.setdefault(flow[at * size : (at + 1) * size] + flow[port : port + 2], name)
 
     # ---- what is wrong
 
@@ -359,11 +355,6 @@ def _decoder(head: bytes) -> codecs.IncrementalDecoder:
 def _clock(lines: list[tuple[int, str]]) -> Clock:
     stamps = [summary.stamp for _, line in lines if (summary := read_summary(line)) and summary.stamp]
     return Clock(goes_back(stamps) if stamps and is_delta(stamps[0]) else None)
-
-
-def _reversed(header: Header) -> bytes:
-    half = len(header.addresses) // 2
-    return header.addresses[half:] + header.addresses[:half] + header.ports[2:] + header.ports[:2]
 
 
 def _quoted(line: str) -> str:

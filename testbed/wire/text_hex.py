@@ -99,7 +99,14 @@ class Header(NamedTuple):
         tcp[13] = flags & 0xFF
         struct.pack_into(">H", tcp, 14, window)
         tcp[20 : 20 + len(options)] = options
-        return _fold(_pseudo(self.addresses, len(tcp)) + _sum(bytes(tcp))) == 0xFFFF
+        return self._fits(bytes(tcp))
+
+    def fits_with_ports(self, ports: bytes) -> bool:
+        """Whether the TCP checksum would fit if these were the ports."""
+        return self.proof is not Proof.CUT and self._fits(ports + self.data[self.tcp_at + 4 :])
+
+    def _fits(self, tcp: bytes) -> bool:
+        return _fold(_pseudo(self.addresses, len(tcp)) + _sum(tcp)) == 0xFFFF
 
 
 def read_row(line: str) -> Row | None:

@@ -95,7 +95,7 @@ _NUMBER = re.compile(r" {0,4}\d{1,9}  (?=\S)", re.ASCII)
 # What a packet's line begins with after its time, or at all when it has none (-t)
 _MAC = r"(?:[0-9a-f]{1,2}:){5}[0-9a-f]{1,2}"
 _PACKET = re.compile(
-    rf"""(?:\S{{1,32}}\s+)?(?:In|Out|B|M|P)\s+\S
+    rf"""\ {{0,3}}(?:\S{{1,32}}\s+)?(?:In|Out|B|M|P)\s+(?:IP6?|ARP|ifindex|{_MAC}|unknown)\b
        | IP6?\s | ip6?:\s | ethertype\s | AF\s\S | {_MAC}\s
        | A?RP[,\s] | RARP[,\s] | LLDP[,\s] | STP\s | LLC[,\s] | LACP | EAPOL | EAP\s | PPPoE | MPLS | IPX
        | 802\.[13] | Loopback | CDPv | IS-IS | \[\|""",

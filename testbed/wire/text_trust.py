@@ -162,8 +162,9 @@ class Hosts:
         self._reported: set[tuple[tuple[str, str], ...]] = set()
         self._printed: dict[str, str] = {}  # by the bytes' host, the one that was printed for it first
 
-    def decide(self, frame: int, tcp: Tcp, header: Header) -> tuple[bool, list[Disagreement]]:
-        """Whether the flow is the one in the bytes, and in what the line's differs from it."""
+    def decide(self, frame: int, tcp: Tcp, header: Header) -> tuple[bytes | None, list[Disagreement]]:
+        """The flow that the bytes tell of, None when the line's addresses are to be believed; and in
+        what the two differ."""
         source, destination = endpoints(header.flow)
         differ: list[Disagreement] = []
         proven = header.addresses_proven
@@ -171,22 +172,22 @@ class Hosts:
         ports = ((tcp.source.port, source.port), (tcp.destination.port, destination.port))
         wrong_hosts = any(_contradict_hosts(*pair) for pair in hosts)
         wrong_ports = any(_contradict_ports(*pair) for pair in ports)
+        if not (wrong_hosts or wrong_ports):
+            return header.flow, differ
         trusted: Side = "hex" if proven else "text"
         why = f"{_which_checksum(header)} fits" if proven else "no checksum in the bytes fits"
         if wrong_hosts and self._is_news(tuple(sorted(set(hosts)))):
-            notes = why + self._notes(hosts)
-            differ.append(
-                Disagreement(
-                    frame, "addresses", _arrow(*_column(hosts, 0)), _arrow(*_column(hosts, 1)), trusted, notes
-                )
-            )
-        if wrong_ports and self._is_news(tuple(sorted({*ports, ("port", "port")}))):
-            differ.append(
-                Disagreement(
-                    frame, "ports", _arrow(*_column(ports, 0)), _arrow(*_column(ports, 1)), trusted, why
-                )
-            )
-        return proven or not (wrong_hosts or wrong_ports), differ
+            differ.append(_replaced(frame, "addresses", hosts, trusted, why + self._notes(hosts)))
+        true_ports = header.ports
+        if wrong_ports:
+            printed_ports = _printed_ports(tcp, header)
+            if proven and header.proof is not Proof.FITS and header.fits_with_ports(printed_ports):
+                true_ports = printed_ports
+                trusted = "text"
+                why = f"the TCP checksum {header.checksum:04x} fits the line's, so the bytes were edited"
+            if self._is_news(tuple(sorted({*ports, ("port", trusted)}))):
+                differ.append(_replaced(frame, "ports", ports, trusted, why))
+        return header.addresses + true_ports if proven else None, differ
 
     def _is_news(self, pair: tuple[tuple[str, str], ...]) -> bool:
         if pair in self._reported or len(self._reported) >= MAX_HOSTS:
@@ -209,12 +210,22 @@ class Hosts:
         return notes
 
 
-def _column(pairs: tuple[tuple[str, str], ...], index: int) -> tuple[str, str]:
-    return pairs[0][index], pairs[1][index]
+def _replaced(
+    frame: int, field: str, pairs: tuple[tuple[str, str], ...], trusted: Side, why: str
+) -> Disagreement:
+    (source, true_source), (destination, true_destination) = pairs
+    return Disagreement(
+        frame, field, f"{source} > {destination}", f"{true_source} > {true_destination}", trusted, why
+    )
 
 
-def _arrow(source: str, destination: str) -> str:
-    return f"{source} > {destination}"
+def _printed_ports(tcp: Tcp, header: Header) -> bytes:
+    """The line's ports as they would stand in the header; a name's is the one in the bytes."""
+    ports = b""
+    for at, printed in enumerate((tcp.source.port, tcp.destination.port)):
+        number = int(printed) if printed.isdecimal() and len(printed) < 6 else -1
+        ports += number.to_bytes(2, "big") if 0 <= number <= 0xFFFF else header.ports[2 * at : 2 * at + 2]
+    return ports
 
 
 def _contradict_hosts(printed: str, true: str) -> bool:

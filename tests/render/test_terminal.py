@@ -90,7 +90,7 @@ def lines_of(*rows: ladder.Row, width: int = 80) -> list[str]:
 
 
 def test_both_bars_stand_in_one_column_whatever_is_between() -> None:
-    rows = [
+    rows: list[ladder.Row] = [
         Arrow(0, True, "> P. 1:9(8) ack 1", (), "ESTABLISHED", "ESTABLISHED"),
         StepRow(1, "server", "日本 を 送る"),
         StepRow(2, "lab", "held " * 30),
