@@ -72,6 +72,11 @@ class Explained:
         """The paragraph in words."""
         return describe(self.connection, self.evidence, self.findings)
 
+    @property
+    def story(self) -> str:
+        """The paragraph without the findings: how it opened, what it carried, how it ended."""
+        return describe(self.connection, self.evidence, ())
+
     def to_json(self, *, segments: bool = False) -> dict[str, Any]:
         """As in the document.  `segments` needs a connection that was tracked with them."""
         c = self.connection

@@ -47,7 +47,7 @@ class TcpdumpProcess:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 env=environment(),
-                preexec_fn=dying_with_parent(),  # noqa: PLW1509 - system calls only
+                preexec_fn=dying_with_parent(),
             )
         assert self._process.stdout is not None
         assert self._process.stderr is not None
@@ -93,8 +93,8 @@ class TcpdumpProcess:
             self._wake()
 
     def _wake(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
+        if self._waiting is not None:
+            _finish(self._waiting)
 
     async def changed(self, seconds: float) -> None:
         """Return when anything came through a pipe, or after `seconds`."""
@@ -160,9 +160,14 @@ class TcpdumpProcess:
         with contextlib.suppress(OSError, AttributeError):
             descriptor = os.pidfd_open(self.pid)
             try:
-                end = self._loop.create_future()
-                self._loop.add_reader(descriptor, lambda: end.done() or end.set_result(None))
+                end: asyncio.Future[None] = self._loop.create_future()
+                self._loop.add_reader(descriptor, _finish, end)
                 await asyncio.wait_for(end, _END_SECONDS)
             finally:
                 self._loop.remove_reader(descriptor)
                 os.close(descriptor)
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -93,7 +93,9 @@ class Tcpdump:
         if self.filter:
             check_filter(program, self.interface, self.filter)
         if self.interface != "any" and self.interface not in (there := links.names()):
-            raise UsageError(f"no interface {self.interface!r} in this network; there are: {', '.join(there)}")
+            raise UsageError(
+                f"no interface {self.interface!r} in this network; there are: {', '.join(there)}"
+            )
         self._sentinel = Sentinel(self.interface)
         try:
             await self._start(program, self._sentinel)
@@ -222,9 +224,7 @@ class Tcpdump:
     def _recording(
         self, packets: list[Packet], interface_packets: int | None, dropped: int | None, complete: bool | None
     ) -> Recording:
-        return Recording(
-            packets, self._parser.link_type, self.snaplen, interface_packets, dropped, complete
-        )
+        return Recording(packets, self._parser.link_type, self.snaplen, interface_packets, dropped, complete)
 
     def _next_number(self) -> int:
         self._sentinel_number += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..net.execute import exec_private
+from ..net.command import exec_private
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})

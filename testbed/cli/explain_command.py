@@ -13,9 +13,8 @@ from ..findings import RULES, Rule, Severity
 from ..render import ladder as ladders
 from ..render import svg
 from ..render.escape import visible
-from .output import console, print_json, print_ladder, width
+from .output import STYLE, console, print_json, print_ladder, print_story, wrapping
 
-STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
 LADDER_SEGMENTS = 60
 """The most segments of a connection that a ladder on the terminal shows."""
 
@@ -26,11 +25,15 @@ LADDER_SEGMENTS = 60
 @click.option("--finding", "code_wanted", metavar="CODE", help="Only connections with this finding.")
 @click.option("--host", help="Only connections with this address at either end.")
 @click.option("--port", help="Only connections with this port at either end.")
-@click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="Connections told at most.")
+@click.option(
+    "--limit", type=click.IntRange(0), default=20, show_default=True, help="Connections told at most."
+)
 @click.option("--ladder/--no-ladder", default=None, help="Draw them; by default when one is told.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout (testbed.explain/1).")
 @click.option("--segments", is_flag=True, help="With --json: every segment of every connection.")
-@click.option("--fail-on", type=click.Choice(["error", "warning"]), help="Exit 1 where a finding is this bad.")
+@click.option(
+    "--fail-on", type=click.Choice(["error", "warning"]), help="Exit 1 where a finding is this bad."
+)
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Write a ladder (SVG) for each to DIR."
 )
@@ -90,14 +93,14 @@ def command(
 
 def _show(explanation: Explanation, chosen: list[Explained], limit: int, ladder: bool | None) -> None:
     out = console()
-    columns = width()
     for capture in explanation.captures:
         links = f", {', '.join(capture.link_types)}" if capture.link_types else ""
         cut = f", {capture.truncated} cut by the snap length" if capture.truncated else ""
         out.print(
             Text.assemble(
                 (visible(capture.file), "bold"),
-                f": {capture.format}{links}, {_counted(capture.packets, 'packet')}, {capture.tcp_segments} of TCP{cut}",
+                f": {capture.format}{links}, {_counted(capture.packets, 'packet')}, ",
+                f"{capture.tcp_segments:,} of TCP{cut}",
             )
         )
         for problem in capture.problems:
@@ -111,21 +114,13 @@ def _show(explanation: Explanation, chosen: list[Explained], limit: int, ladder:
         out.print(Text.assemble((f"  {row.severity:8}", STYLE[row.severity]), f"{row.code:28} in {count}"))
     for explained in chosen[:limit]:
         out.print()
-        paragraphs = visible_lines(explained.text)
-        for number, paragraph in enumerate(paragraphs):
-            head = f"#{explained.id}  " if number == 0 else ""
-            out.print(Text(head + paragraph), width=columns, soft_wrap=False)
+        print_story(f"#{explained.id}  ", explained.story, explained.findings)
         if ladder or (ladder is None and len(chosen) == 1):
             out.print()
             print_ladder(_ladder_of(explained, LADDER_SEGMENTS))
     if len(chosen) > limit:
         out.print()
         out.print(f"{len(chosen) - limit} more not told; --limit, --connection N and --finding CODE choose")
-
-
-def visible_lines(text: str) -> list[str]:
-    """The lines of a text from a capture, safe to print."""
-    return [visible(line) for line in text.splitlines()]
 
 
 def _ladder_of(explained: Explained, limit: int | None) -> ladders.Ladder:
@@ -162,7 +157,7 @@ def _tell_rule(rule: Rule) -> int:
         ("disproof", rule.disproof),
         ("source", rule.rfc),
     ):
-        out.print(Text.assemble((f"  {label:9}", "dim"), text), width=width(), soft_wrap=False)
+        wrapping().print(Text.assemble((f"  {label:9}", "dim"), text))
     return 0
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from ..errors import UsageError
+from ..findings import Finding, Severity
 from ..render import terminal
+from ..render.escape import visible
 from ..render.ladder import Ladder
 
 NARROWEST, WIDEST = 80, 120
@@ -21,6 +23,11 @@ NARROWEST, WIDEST = 80, 120
 def console(*, stderr: bool = False) -> Console:
     """A console that is plain where there is no terminal, and honours NO_COLOR."""
     return Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def wrapping() -> Console:
+    """A console that breaks lines between words, for prose."""
+    return Console(width=width(), highlight=False, markup=False, emoji=False)
 
 
 def width() -> int:
@@ -37,6 +44,21 @@ def ascii_only() -> bool:
     except (UnicodeEncodeError, LookupError):
         return True
     return False
+
+
+STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+
+
+def print_story(head: str, story: str, findings: Sequence[Finding]) -> None:
+    """A connection in words: how it went, then each finding as a paragraph of its own."""
+    out = wrapping()
+    out.print(Text(head + visible(story)))
+    for finding in findings:
+        out.print()
+        label = Text.assemble((f"{finding.severity} {finding.code}", STYLE[finding.severity]), ": ")
+        for number, line in enumerate(finding.text.splitlines()):
+            text = Text(visible(line))
+            out.print(label + text if number == 0 else text)
 
 
 def print_ladder(ladder: Ladder) -> None:

@@ -17,7 +17,7 @@ from ..errors import CapabilityError, UsageError
 from ..lab import Verdict
 from ..render import junit
 from ..scenarios import RunResult, Scenario, catalogue, find, run
-from .output import console, print_json, print_ladder, width
+from .output import console, print_json, print_ladder, print_story, wrapping
 
 STYLE = {
     Verdict.PASS: "green",
@@ -121,10 +121,8 @@ def _show(result: RunResult, scenario: Scenario) -> None:
     if result.ladder is not None:
         print_ladder(result.ladder)
         out.print()
-    columns = width()
     if result.words:
-        for paragraph in result.words.splitlines():
-            out.print(Text(paragraph), width=columns, soft_wrap=False)
+        print_story("", result.words, result.findings)
         out.print()
     for check in result.checks:
         mark = {"pass": "+", "fail": "x"}.get(check.verdict, "?")
@@ -146,11 +144,9 @@ def _show(result: RunResult, scenario: Scenario) -> None:
     out.print()
     verdict = Text(str(result.verdict), STYLE[result.verdict])
     if result.verdict is Verdict.PASS:
-        out.print(
-            Text.assemble(verdict, f"  {scenario.name}: {scenario.lesson}"), width=columns, soft_wrap=False
-        )
+        wrapping().print(Text.assemble(verdict, f"  {scenario.name}: {scenario.lesson}"))
     else:
-        out.print(Text.assemble(verdict, f"  {scenario.name}: {result.why}"), width=columns, soft_wrap=False)
+        wrapping().print(Text.assemble(verdict, f"  {scenario.name}: {result.why}"))
         if result.remedy:
             out.print(Text(f"remedy: {result.remedy}"))
 

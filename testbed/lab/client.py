@@ -18,12 +18,13 @@ from ..errors import ExperimentError
 LINGER_ZERO = struct.pack("ii", 1, 0)
 TCP_REPAIR = 19
 Stamp = Callable[[str], None]
+"""Writes a step down, with the time."""
 
 
 class Client:
     """One client socket.
 
-    stamp    writes a step down
+    stamp    writes a step down: a call when it is made, what it told when it has returned
     timeout  seconds that any one step may take
     """
 
@@ -39,21 +40,24 @@ class Client:
     async def connect(self) -> str:
         """Connect; returns ``connected`` or the name of the errno."""
         loop = asyncio.get_running_loop()
+        self._stamp("connect()")
         try:
             await asyncio.wait_for(loop.sock_connect(self.socket, self.server), self.timeout)
         except OSError as error:
             return self._told("connect()", errno_name(error))
-        self.local = self.socket.getsockname()[:2]
-        return self._told("connect()", "connected", show=False)
+        finally:
+            self.local = self.socket.getsockname()[:2]
+        return "connected"
 
     async def send(self, data: bytes) -> str:
         """Send all of `data`; returns ``sent`` or the name of the errno."""
         loop = asyncio.get_running_loop()
+        self._stamp(f"send({len(data)} bytes)")
         try:
             await asyncio.wait_for(loop.sock_sendall(self.socket, data), self.timeout)
         except OSError as error:
-            return self._told(f"send({len(data)} bytes)", errno_name(error))
-        return self._told(f"send({len(data)} bytes)", "sent", show=False)
+            return self._told("send()", errno_name(error))
+        return "sent"
 
     async def recv_exactly(self, count: int) -> bytes:
         """Read exactly `count` bytes.  ExperimentError when the stream ends before."""
@@ -71,7 +75,7 @@ class Client:
                 self._told(f"recv({count})", f"EOF after {len(data)} bytes")
                 raise ExperimentError(f"the client was to read {count} bytes and got {len(data)}, then EOF")
             data += piece
-        self._told(f"recv({count} bytes)", "read", show=False)
+        self._stamp(f"recv({count} bytes)")
         return data
 
     async def recv_to_end(self, limit: int = 1 << 24) -> tuple[bytes, str]:
@@ -90,25 +94,25 @@ class Client:
 
     def half_close(self) -> None:
         """shutdown(SHUT_WR): our FIN goes out, we go on reading."""
-        self.socket.shutdown(socket.SHUT_WR)
         self._stamp("shutdown(SHUT_WR)")
+        self.socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """close(): FIN, or RST where data lies unread."""
-        self.socket.close()
         self._stamp("close()")
+        self.socket.close()
 
     def reset(self) -> None:
         """close() with SO_LINGER {1, 0}: RST."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
-        self.socket.close()
         self._stamp("close() with SO_LINGER {1, 0}")
+        self.socket.close()
 
     def vanish(self) -> None:
         """Be gone without a packet, as a host that lost its power (TCP_REPAIR, then close)."""
         self.socket.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
-        self.socket.close()
         self._stamp("vanishes without a packet")
+        self.socket.close()
 
     def keep_alive(self, idle: int, interval: int, count: int) -> None:
         """Arm SO_KEEPALIVE with its three numbers (seconds, seconds, probes)."""
@@ -120,8 +124,8 @@ class Client:
         ):
             self.socket.setsockopt(socket.IPPROTO_TCP, option, value)
 
-    def _told(self, what: str, result: str, *, show: bool = True) -> str:
-        self._stamp(f"{what} -> {result}" if show else what)
+    def _told(self, what: str, result: str) -> str:
+        self._stamp(f"{what} -> {result}")
         return result
 
 

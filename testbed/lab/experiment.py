@@ -75,8 +75,13 @@ class Experiment:
 
     @property
     def words(self) -> str:
-        """The first connection in words."""
-        return describe(self.connection, self.evidence, self.findings)
+        """The first connection in words, each finding in a line of its own."""
+        return "\n".join([self.story, *(f"{f.severity} {f.code}: {f.text}" for f in self.findings)])
+
+    @property
+    def story(self) -> str:
+        """How the first connection opened, what it carried, how it ended."""
+        return describe(self.connection, self.evidence, ())
 
     def finding_codes(self) -> list[str]:
         """The codes of the findings, each once."""

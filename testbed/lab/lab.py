@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -82,7 +83,6 @@ class Lab:
         self.address: tuple[str, int] | None = None
         self.server: Server | ServerProcess | None = None
         self._experiment: Experiment | None = None
-        self._holders: dict[Side, SocketSample] = {}
         self._stack = contextlib.AsyncExitStack()
 
     # ------------------------------------------------------------ entering, leaving
@@ -98,7 +98,7 @@ class Lab:
             self.capture = await stack.enter_async_context(
                 Tcpdump(interface=self.interface, filter=self.filter, snaplen=self.snaplen)
             )
-            self.sampler = await stack.enter_async_context(Sampler(interval=SAMPLE_EVERY))
+            self.sampler = await stack.enter_async_context(Sampler(interval=SAMPLE_EVERY, pids=[os.getpid()]))
             self._stack = stack.pop_all()
         self.started_ns = time.time_ns()
         return self
@@ -116,16 +116,14 @@ class Lab:
     async def _conclude(self) -> None:
         if self._experiment is not None:
             return
-        for client in self.clients:
-            for side in ("client", "server"):
-                self._look_for_holder(side, client)
+        holders = self._holders()
         recording = await self.capture.cut()
         self._experiment = Experiment(
             recording,
             tuple(self.steps),
             tuple(self.sampler.changes),
             server=self.address,
-            holders=dict(self._holders),
+            holders=holders,
         )
 
     @property
@@ -159,6 +157,7 @@ class Lab:
                 arguments += [f"--{name.replace('_', '-')}", str(value)]
             started = await ServerProcess.start(kind, arguments)
             self._stack.push_async_callback(started.end)
+            self.sampler.pids = [*self.sampler.pids, started.pid]
             self.server, self.address = started, started.address
         else:
             try:
@@ -181,8 +180,12 @@ class Lab:
         return self.server
 
     def at(self, host: str, port: int) -> None:
-        """Say where the server under study listens, when it is yours and not the lab's."""
+        """Say where the server under study listens, when it is yours and not the lab's.
+
+        Its sockets' holders are then looked for in all processes, which takes a few ms a sample.
+        """
         self.address = (host, port)
+        self.sampler.pids = ()
 
     def client(self, *, timeout: float = 20.0) -> Client:
         """A client that has not connected yet."""
@@ -226,7 +229,6 @@ class Lab:
             self.checks.append(check("kernel", statement, False, str(error)))
             return None
         self.checks.append(check("kernel", statement, True))
-        self._look_for_holder(side, client)
         return sample
 
     async def see_gone(self, side: Side, *, timeout: float = 10.0, client: Client | None = None) -> None:
@@ -251,14 +253,15 @@ class Lab:
             raise ExperimentError("no client has connected yet")
         return (client.local, client.server) if side == "client" else (client.server, client.local)
 
-    def _look_for_holder(self, side: str, client: Client | None) -> None:
-        if client is not None and client is not self.clients[0]:
-            return
-        if not self.clients or not self.clients[0].local[1]:
-            return
-        which: Side = "client" if side == "client" else "server"
-        sample = self.sampler.holder_of(*self._ends(which, client))
-        if sample is not None:
-            self._holders[which] = sample
-        else:
-            self._holders.pop(which, None)
+    def _holders(self) -> dict[str, SocketSample]:
+        """Who holds each end of the first connection at this moment, as the kernel shows it."""
+        if self.address is None or not self.clients or not self.clients[0].local[1]:
+            return {}
+        now = self.sampler.sample()
+        sides: tuple[Side, ...] = ("client", "server")
+        return {
+            side: sample
+            for side in sides
+            for sample in now
+            if (sample.local, sample.remote) == self._ends(side, None) and sample.pid is not None
+        }

@@ -35,7 +35,8 @@ KEPT_CAPABILITIES: Final = (
 APPARMOR_SETTING: Final = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 
 REMEDY: Final = (
-    "run as root (sudo), or in a container: docker run --cap-add NET_RAW --cap-add NET_ADMIN --cap-add SYS_ADMIN"
+    "run as root (sudo), or in a container: "
+    "docker run --cap-add NET_RAW --cap-add NET_ADMIN --cap-add SYS_ADMIN"
 )
 
 
@@ -125,9 +126,9 @@ def available() -> Outcome:
     """Whether this user can have a private network; tried in a forked child."""
 
     def attempt() -> str:
-        home = os.stat("/proc/self/ns/user").st_ino
+        home = Path("/proc/self/ns/user").stat().st_ino
         enter_private_network()
-        other = os.stat("/proc/self/ns/user").st_ino != home
+        other = Path("/proc/self/ns/user").stat().st_ino != home
         return "in a user namespace" if other else "as root" if os.geteuid() == 0 else "with CAP_SYS_ADMIN"
 
     return tried_in_child(attempt)
@@ -196,7 +197,9 @@ def _become_user_namespace(mtu: int) -> None:
 
 
 def _refused(error: OSError) -> CapabilityError:
-    return CapabilityError(f"a private network is refused to this user ({error.strerror})", _remedy(error.errno))
+    return CapabilityError(
+        f"a private network is refused to this user ({error.strerror})", _remedy(error.errno)
+    )
 
 
 def _remedy(number: int | None = None) -> str:

@@ -32,7 +32,7 @@ def get(name: str) -> str:
         raise UsageError(f"the setting {name} cannot be read: {error.strerror}") from None
 
 
-def set(name: str, value: int | str) -> None:  # noqa: A001 - read as sysctl.set
+def set(name: str, value: int | str) -> None:
     """Set `name` to `value` in this thread's private network.
 
     Error handling: UsageError outside a private network, for a name that does not exist per network

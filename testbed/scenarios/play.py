@@ -56,7 +56,7 @@ async def play(
         transcript=tuple(experiment.transcript()),
         states=tuple(experiment.state_rows()),
         findings=tuple(experiment.findings),
-        words=experiment.words if experiment.connections else "",
+        words=experiment.story if experiment.connections else "",
         ladder=experiment.ladder(f"{scenario.name}: {scenario.title}") if experiment.connections else None,
         captured=len(experiment.recording.packets),
         dropped=experiment.recording.dropped,

@@ -72,6 +72,7 @@ def classify(fwd: Endpoint, rev: Endpoint, segment: Segment, seq: int, rtt_ns: i
                         notes |= ZERO_WINDOW_PROBE
                     elif rev.last_ack == next_seq:
                         notes |= KEEP_ALIVE
+                        fwd.probing = True
         if window == 0 and not control and not notes & ZERO_WINDOW_PROBE:
             notes |= ZERO_WINDOW
         if not notes & ZERO_WINDOW_PROBE:
@@ -86,6 +87,7 @@ def classify(fwd: Endpoint, rev: Endpoint, segment: Segment, seq: int, rtt_ns: i
     if flags & ACK:
         if ack != fwd.last_ack:
             fwd.dup_acks = 0
+            rev.probing = False
         top = rev.highest_to_ack
         if top is not None and ack != top and (ack - top) & MASK < HALF:
             if (
@@ -105,7 +107,8 @@ def classify(fwd: Endpoint, rev: Endpoint, segment: Segment, seq: int, rtt_ns: i
 
     end = (seq + length + (1 if flags & (SYN | FIN) else 0)) & MASK
     if not notes & ZERO_WINDOW_PROBE:
-        if next_seq is None or (end != next_seq and (end - next_seq) & MASK < HALF):
+        # an RST takes no number, and its own may be a guess
+        if next_seq is None or (end != next_seq and (end - next_seq) & MASK < HALF and not flags & RST):
             fwd.next_seq = end
             fwd.next_seq_time = time_ns
         if fwd.highest_to_ack is None or seq == fwd.highest_to_ack:
@@ -124,13 +127,17 @@ def _classify_empty(fwd: Endpoint, rev: Endpoint, seq: int, ack: int, window: in
     if seq != next_seq:
         ahead = (seq - next_seq) & MASK
         if ahead == MASK:
-            return notes | (ZERO_WINDOW_PROBE if rev.window == 0 else KEEP_ALIVE)
+            if rev.window == 0:
+                return notes | ZERO_WINDOW_PROBE
+            fwd.probing = True
+            return notes | KEEP_ALIVE
         return notes | PREVIOUS_SEGMENT_LOST if ahead < HALF else notes
     if ack != fwd.last_ack:
         return notes
     if window != fwd.window:
         return notes | WINDOW_UPDATE if window else notes
-    if rev.last_notes & KEEP_ALIVE and window:
+    if rev.probing and window:
+        rev.probing = False  # where both ends probe, each answer belongs to the other's probe
         return notes | KEEP_ALIVE_ACK
     if rev.last_notes & ZERO_WINDOW_PROBE:
         return notes

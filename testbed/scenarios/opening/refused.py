@@ -19,7 +19,7 @@ SCENARIO = Scenario(
     play=play,
     transcript="""
         > S 0:0(0)
-        < R. 0:0(0) ack 1
+        < R. 1:1(0) ack 1     # a side that sent no SYN is counted from 1
     """,
     exact=True,
     findings=("refused",),

@@ -1,0 +1,262 @@
+"""What this machine can do, found by doing it, and what to do about what it cannot.
+
+Whatever changes a process is tried in a forked child (`net.child`); nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from .capture.arguments import find_tcpdump
+from .capture.tcpdump import Tcpdump
+from .errors import CapabilityError, Error
+from .net import private
+from .net.child import Outcome, tried_in_child
+
+CHILD_SECONDS: Final = 20.0
+TRACING: Final = Path("/sys/kernel/tracing")
+TRACEPOINT: Final = "events/sock/inet_sock_set_state/enable"
+
+_NEEDS_LINUX: Final = "run it in a Linux container or virtual machine (reading captures works here too)"
+_SOCK_DIAG: Final = 4  # NETLINK_SOCK_DIAG
+_SOCK_DIAG_BY_FAMILY: Final = 20
+_NLM_F_REQUEST_DUMP: Final = 0x301
+_NLMSG_ERROR: Final = 2
+
+
+class Capability(NamedTuple):
+    """One thing the live parts lean on.
+
+    name        as `--tcp-require` has it
+    available   whether it worked
+    detail      what was found, or why it did not work
+    remedy      what to do about it, "" when nothing is to be done
+    needed      False: only some experiments use it, and are skipped without
+    """
+
+    name: str
+    available: bool
+    detail: str
+    remedy: str
+    needed: bool
+
+
+class _Check(NamedTuple):
+    name: str
+    needed: bool
+    linux: bool
+    examine: Callable[[], Outcome]
+
+
+def examine() -> list[Capability]:
+    """Try everything, in the order in which the parts lean on each other; takes about half a second."""
+    found = []
+    for check in _CHECKS:
+        if check.linux and sys.platform != "linux":
+            outcome = Outcome(False, f"needs Linux, this is {sys.platform}", _NEEDS_LINUX)
+        else:
+            outcome = _examined(check)
+        remedy = "" if outcome.worked else outcome.remedy
+        found.append(Capability(check.name, outcome.worked, outcome.said, remedy, check.needed))
+    return found
+
+
+def _examined(check: _Check) -> Outcome:
+    try:
+        return check.examine()
+    except CapabilityError as error:
+        return Outcome(False, error.what, error.remedy)
+    except (Error, OSError, subprocess.SubprocessError) as error:
+        return Outcome(False, f"{type(error).__name__}: {error}", f"see to it that {check.name} works")
+
+
+def _python() -> Outcome:
+    version = platform.python_version()
+    return Outcome(
+        sys.version_info >= (3, 11), f"{version} ({sys.executable})", "install Python 3.11 or later"
+    )
+
+
+def _psutil() -> Outcome:
+    try:
+        import psutil
+
+        rows = len(psutil.net_connections("tcp"))
+    except ImportError as error:
+        return Outcome(False, str(error), "install it: pip install 'psutil>=6.0'")
+    except psutil.Error as error:
+        return Outcome(False, str(error), private.REMEDY)
+    return Outcome(True, f"{psutil.__version__}, {rows} TCP sockets in this network")
+
+
+def _private_network() -> Outcome:
+    return private.available()
+
+
+def _capture() -> Outcome:
+    """One packet captured in a private network, proven complete."""
+    version = _first_line(find_tcpdump(), "--version")
+
+    async def one_packet() -> int:
+        async with Tcpdump() as capture:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.bind(("127.0.0.1", 0))
+                sender.sendto(b"testbed doctor", sender.getsockname())
+            recording = await capture.cut()
+        if not recording.complete:
+            raise CapabilityError("the capture is not complete", "try again; if it stays, report it")
+        return len(recording.packets)
+
+    def attempt() -> str:
+        private.enter_private_network()
+        begun = time.monotonic()
+        packets = asyncio.run(one_packet())
+        return f"{version}; {packets} of 1 packet captured in {(time.monotonic() - begun) * 1000:.0f} ms"
+
+    return tried_in_child(attempt, timeout=CHILD_SECONDS)
+
+
+def _sock_diag() -> Outcome:
+    """A dump of this network's TCP sockets, by NETLINK_SOCK_DIAG (sock_diag(7))."""
+    every_state = 0xFFFFFFFF
+    request = struct.pack("=BBBxI48x", socket.AF_INET, socket.IPPROTO_TCP, 0, every_state)
+    header = struct.pack("=IHHII", 16 + len(request), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST_DUMP, 1, 0)
+    remedy = "modprobe tcp_diag inet_diag (as root), or a kernel with CONFIG_INET_DIAG"
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as diag:
+            diag.settimeout(5.0)
+            diag.send(header + request)
+            answer = diag.recv(65536)
+    except OSError as error:
+        return Outcome(False, f"refused: {error.strerror or error}", remedy)
+    kind = struct.unpack_from("=IH", answer)[1]
+    if kind == _NLMSG_ERROR:
+        number = -struct.unpack_from("=i", answer, 16)[0]
+        return Outcome(False, f"refused: {os.strerror(number)}", remedy)
+    return Outcome(True, "answers")
+
+
+def _tracefs() -> Outcome:
+    """An instance of one's own, made and removed; tracefs mounted for the child alone if it is not."""
+    if os.geteuid() != 0:
+        return Outcome(False, "reserved to root", "run as root (sudo)")
+
+    def attempt() -> str:
+        from .net import libc
+
+        mounted = (TRACING / "instances").is_dir()
+        if not mounted:
+            libc.unshare(_CLONE_NEWNS)
+            for arguments in (
+                ["mount", "--make-rprivate", "/"],
+                ["mount", "-t", "tracefs", "nodev", str(TRACING)],
+            ):
+                done = subprocess.run(
+                    arguments,
+                    capture_output=True,
+                    text=True,
+                    timeout=5.0,
+                    check=False,
+                    stdin=subprocess.DEVNULL,
+                )
+                if done.returncode:
+                    raise CapabilityError(done.stderr.strip(), _MOUNT_REMEDY)
+        if not (TRACING / TRACEPOINT).exists():
+            raise CapabilityError("no tracepoint sock/inet_sock_set_state", "a kernel with CONFIG_FTRACE")
+        instance = TRACING / "instances" / f"testbed-doctor-{os.getpid()}"
+        instance.mkdir()
+        instance.rmdir()
+        return "mounted" if mounted else "not mounted, can be"
+
+    outcome = tried_in_child(attempt, timeout=CHILD_SECONDS)
+    return outcome if outcome.worked or outcome.remedy else outcome._replace(remedy=_MOUNT_REMEDY)
+
+
+_CLONE_NEWNS: Final = 0x0002_0000
+_MOUNT_REMEDY: Final = f"mount -t tracefs nodev {TRACING} (in a container: docker run --privileged)"
+
+
+def _iproute2() -> Outcome:
+    ip = _program("ip", "iproute2")
+
+    def attempt() -> str:
+        private.enter_private_network()
+        _run(ip, "link", "add", "dev", "a", "type", "veth", "peer", "name", "b")
+        return _first_line(ip, "-V")
+
+    return tried_in_child(attempt, timeout=CHILD_SECONDS)
+
+
+def _nftables() -> Outcome:
+    nft = _program("nft", "nftables")
+
+    def attempt() -> str:
+        private.enter_private_network()
+        _run(nft, "add", "table", "inet", "testbed")
+        return _first_line(nft, "--version")
+
+    return tried_in_child(attempt, timeout=CHILD_SECONDS)
+
+
+def _tshark() -> Outcome:
+    return Outcome(True, _first_line(_program("tshark", "tshark"), "--version"))
+
+
+def _program(name: str, package: str) -> str:
+    path = shutil.which(
+        name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+    )
+    if path is None:
+        raise CapabilityError(f"{name} is not installed", f"install it: apt-get install {package}")
+    return path
+
+
+def _run(*arguments: str) -> str:
+    done = subprocess.run(
+        arguments,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=10.0,
+        check=False,
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        program = Path(arguments[0]).name
+        raise CapabilityError(
+            f"{' '.join((program, *arguments[1:]))}: {lines[0]}",
+            f"a kernel with what {program} asks for, or run as root (sudo)",
+        )
+    return done.stdout or done.stderr
+
+
+def _first_line(*arguments: str) -> str:
+    return (_run(*arguments).strip().splitlines() or [""])[0].strip()
+
+
+_CHECKS: Final[tuple[_Check, ...]] = (
+    _Check("python", True, False, _python),
+    _Check("psutil", True, False, _psutil),
+    _Check("netns", True, True, _private_network),
+    _Check("capture", True, True, _capture),
+    _Check("sock_diag", False, True, _sock_diag),
+    _Check("tracefs", False, True, _tracefs),
+    _Check("iproute2", False, True, _iproute2),
+    _Check("nftables", False, True, _nftables),
+    _Check("tshark", False, False, _tshark),
+)
+"""What is tried; only the last needs nothing but to be there."""
+
+__all__ = ["Capability", "examine"]

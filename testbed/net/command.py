@@ -1,0 +1,93 @@
+"""Running a command in a private network, as though it had been run directly (`testbed exec`)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NoReturn
+
+from ..errors import CapabilityError, UsageError
+from .child import fork
+from .libc import dying_with_parent, require_linux
+from .private import enter_private_network
+
+FORWARDED: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
+_LOOK_SECONDS: Final = 0.5
+
+
+def exec_private(argv: Sequence[str], *, mtu: int = 1500) -> int:
+    """Run `argv` in a private network and return its exit status, 128 + n when signal n ended it.
+
+    Standard streams, directory and environment are the caller's.  SIGINT, SIGTERM, SIGHUP and SIGQUIT
+    are handed on; from the terminal the command gets them by itself.  It gets SIGTERM when this
+    process is killed.  Call it from the main thread; other threads may run.
+
+    Error handling: UsageError when the command does not exist or cannot be executed, CapabilityError
+    when this user cannot have a private network.
+    """
+    require_linux("running a command in a private network")
+    if not argv:
+        raise UsageError("no command was given; write it after --, such as: testbed exec -- pytest")
+    reading, writing = os.pipe()  # closed by the exec: what comes through it is why there was none
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*FORWARDED, signal.SIGCHLD})
+    try:
+        wish = dying_with_parent()
+        pid = fork()
+        if pid == 0:
+            with contextlib.suppress(BaseException):
+                os.close(reading)
+                _become(argv, mtu, before, wish, writing)
+            os._exit(127)
+        os.close(writing)
+        with open(reading, "rb") as pipe:  # noqa: PTH123 - a descriptor
+            problem = pipe.read()
+        if problem:
+            os.waitpid(pid, 0)
+            kind, what, remedy = json.loads(problem)
+            raise CapabilityError(what, remedy) if kind == "capability" else UsageError(what)
+        return _wait(pid)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _become(
+    argv: Sequence[str], mtu: int, mask: Iterable[int], wish: Callable[[], None], writing: int
+) -> NoReturn:
+    """In the child: enter the network, and become the command."""
+    try:
+        enter_private_network(mtu=mtu)
+        wish()  # after the new credentials, which would have taken it back
+        for number in (*FORWARDED, signal.SIGPIPE, signal.SIGXFSZ):
+            # what Python ignores or handles is not what a program expects to start with
+            if number in (signal.SIGPIPE, signal.SIGXFSZ) or callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        os.execvp(argv[0], list(argv))  # noqa: S606 - running the user's command is what this is for
+    except CapabilityError as error:
+        _tell(writing, "capability", error.what, error.remedy)
+    except FileNotFoundError:
+        _tell(writing, "usage", f"{argv[0]}: no such command")
+    except (OSError, ValueError) as error:
+        _tell(writing, "usage", f"{argv[0]!r} cannot be run: {getattr(error, 'strerror', None) or error}")
+    os._exit(127)
+
+
+def _tell(writing: int, kind: str, what: str, remedy: str = "") -> None:
+    os.write(writing, json.dumps([kind, what, remedy]).encode())
+
+
+def _wait(pid: int) -> int:
+    """Hand signals on until the command has ended.  All of them are blocked here, so none is missed."""
+    awaited = {*FORWARDED, signal.SIGCHLD}
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+        # a limit, because another thread may take the SIGCHLD
+        told = signal.sigtimedwait(awaited, _LOOK_SECONDS)
+        # si_code > 0: the kernel sent it, for a key on the terminal, to the command as well
+        if told is not None and told.si_signo != signal.SIGCHLD and told.si_code <= 0:
+            os.kill(pid, told.si_signo)
