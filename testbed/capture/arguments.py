@@ -91,9 +91,7 @@ def check_filter(program: str, interface: str, filter: Sequence[str]) -> None:
 
 def complaint(interface: str, filter: Sequence[str], stderr: bytes) -> Error:
     """The error that tcpdump's last words amount to."""
-    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
-    own = [line.removeprefix("tcpdump: ") for line in lines if LISTENING.decode() not in line]
-    words = " ".join(own[:3]) or "it ended without a word"
+    words = last_words(stderr)
     where = f"tcpdump on {interface}" + (f", filter {' '.join(filter)!r}" if filter else "")
     for said, kind, remedy in _SAID:
         if said in words:
@@ -101,3 +99,10 @@ def complaint(interface: str, filter: Sequence[str], stderr: bytes) -> Error:
                 return CapabilityError(f"{where}: {words}", remedy)
             return kind(f"{where}: {words}; {remedy}")
     return CapabilityError(f"{where}: {words}", "testbed doctor tries what this machine can do")
+
+
+def last_words(stderr: bytes) -> str:
+    """What tcpdump said, but for what it always says, in one line."""
+    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
+    own = [line.removeprefix("tcpdump: ") for line in lines if LISTENING.decode() not in line]
+    return " ".join(own[:4]) or "it ended without a word"

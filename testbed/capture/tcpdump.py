@@ -24,7 +24,7 @@ from ..errors import CapabilityError, ExperimentError, UsageError
 from ..net import libc, links
 from ..wire.pcap import MAX_CAPTURED, PcapParser, Row
 from ..wire.segment import Packet
-from .arguments import check_filter, command, complaint, find_tcpdump
+from .arguments import check_filter, command, complaint, find_tcpdump, last_words
 from .process import TcpdumpProcess
 from .recording import Recording
 from .sentinel import MAX_SIZE, Sentinel
@@ -247,7 +247,7 @@ class Tcpdump:
             now = clock()
             if process.ended:
                 await process.last_words()
-                raise ExperimentError(f"tcpdump on {self.interface} ended: {self.stderr.strip()}")
+                raise ExperimentError(f"tcpdump on {self.interface} ended: {last_words(process.stderr)}")
             if now >= deadline:
                 raise ExperimentError(
                     f"nothing came back through tcpdump on {self.interface} within {SENTINEL_SECONDS:g} s"

@@ -306,7 +306,11 @@ _ORDER = {rule.code: position for position, rule in enumerate(RULES)}
 
 def judge(connection: Connection, evidence: Evidence) -> list[Finding]:
     """Every finding of every rule, worst first."""
-    found = [finding for rule in RULES for finding in rule.judge(connection, evidence)]
+    found = [
+        finding if finding.frame else finding._replace(frame=None)  # 0: that packet was not captured
+        for row in RULES
+        for finding in row.judge(connection, evidence)
+    ]
     found.sort(key=lambda finding: (finding.severity.rank, _ORDER[finding.code]))
     return found
 

@@ -167,6 +167,8 @@ def half_close(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
         peer = other(connection, end)
         if peer.fin_seq is None or not end.bytes_after_peer_fin:
             continue
+        if any(from_client == end.is_client for _, from_client in connection.data_after_fin):
+            continue
         yield Finding(
             "half-close",
             Severity.INFO,
@@ -222,13 +224,14 @@ def reset(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     text = f"The {side} reset the connection in frame {rst.frame}, in {own}; "
     text += f"the {side_of(peer)} was in {peers}. "
     text += _why_reset(connection, evidence, end, peer, own)
-    if connection.reset_unacked:
+    lost = connection.reset_unacked
+    if lost:
         text += (
-            f" {count(connection.reset_unacked, 'byte')} that the {side_of(peer)} had sent were never "
-            f"acknowledged by the {side}."
+            f" {count(lost, 'byte')} that the {side_of(peer)} had sent {'was' if lost == 1 else 'were'} "
+            f"never acknowledged by the {side}."
         )
     if orderly:
-        text += " Both FINs had been sent by then: nothing was lost."
+        text += " Both FINs had been sent by then" + ("." if lost else ": nothing was lost.")
     else:
         text += (
             f" An RST throws away what is still under way in both directions; the {side_of(peer)}'s next "
@@ -261,9 +264,9 @@ def _why_reset(connection: Connection, evidence: Evidence, end: Endpoint, peer: 
         )
     if answers and cause is not None and bare and not cause.flags & (SYN | FIN):
         return (
-            f"It has no ACK flag and answers frame {cause.frame}: the {side}'s host has no such connection "
-            "any more (it crashed or restarted, it forgot an orphaned FIN_WAIT_2, or the RST comes from a "
-            "middlebox)."
+            f"It has no ACK flag and answers frame {cause.frame}: the {side}'s host seems to have no such "
+            "connection any more (it crashed or restarted, it forgot an orphaned FIN_WAIT_2, or the RST "
+            "comes from a middlebox)."
         )
     if connection.reset_unacked:
         return (

@@ -18,6 +18,9 @@ UNREACHABLE = {
 }
 """By the length of the quoted flow (12 is IPv4, 36 is IPv6) and the ICMP type: RFC 792, RFC 4443."""
 
+STRAIGHT_AFTER_NS = 100_000_000
+"""How soon after its SYN,ACK a server's extra ACK belongs to the handshake."""
+
 
 def refused(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     """An RST answered the SYN."""
@@ -39,6 +42,8 @@ def unanswered(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     """A SYN that nobody answered."""
     if connection.opening is not Opening.SYN_ONLY:
         return
+    if connection.client.last_ack is not None:
+        return  # it acknowledges something: the answer was only not captured
     sent = connection.client.syns_sent
     text = (
         f"The client's SYN (frame {connection.client.syn_frame}, sent {count(sent, 'time')}"
@@ -179,11 +184,20 @@ def loopback_window_update(connection: Connection, evidence: Evidence) -> Iterat
     """The server's ACK straight after the handshake that macOS sends on its loopback."""
     if connection.opening is not Opening.HANDSHAKE:
         return
-    before = connection.first_data_frame or connection.last_frame + 1
+    if connection.resets_ignored:
+        return  # then it is more likely a challenge ACK
+    before = min(
+        connection.first_data_frame or connection.last_frame + 1,
+        connection.close_frames[0][0] if connection.close_frames else connection.last_frame + 1,
+    )
+    until = connection.server.syn_time + STRAIGHT_AFTER_NS
     for note in (Note.WINDOW_UPDATE, Note.DUPLICATE_ACK):
-        numbers = [f for f in connection.frames(note, from_client=False) if f < before]
-        closed = connection.close_frames[0][0] if connection.close_frames else connection.last_frame + 1
-        numbers = [f for f in numbers if f < closed]
+        noted = connection.noted.get(int(note))
+        numbers = [
+            frame
+            for frame, from_client, time_ns in (noted.frames if noted else ())
+            if not from_client and frame < before and time_ns < until
+        ]
         if numbers:
             yield Finding(
                 "window-update-after-handshake",

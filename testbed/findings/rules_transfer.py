@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..tcp.connection import Connection, Ending
+from ..tcp.connection import Connection, Ending, Opening
 from ..tcp.endpoint import Endpoint
 from ..tcp.notes import Note
 from .phrases import count, duration, frames, listed
@@ -112,7 +112,9 @@ def retransmission(connection: Connection, evidence: Evidence) -> Iterator[Findi
                 total += here
                 parts.append(f"{here} {kind.label}")
                 numbers += connection.frames(kind, end.is_client)
-        if not total:
+        if connection.opening is Opening.SIMULTANEOUS and end.syns_sent > 1:
+            total -= 1  # its SYN,ACK repeats the number of its SYN, as it must
+        if total <= 0:
             continue
         share = total / max(1, end.packets)
         text = (
@@ -134,6 +136,8 @@ def unacknowledged_data(connection: Connection, evidence: Evidence) -> Iterator[
         peer = other(connection, end)
         if end.data_end is None or not peer.packets or peer.last_ack is None:
             continue
+        if end.fin_seq is not None:
+            continue  # its FIN is not acknowledged either: fin-unacknowledged says so
         behind = (end.data_end - peer.last_ack) & 0xFFFFFFFF
         waited = max(evidence.end_ns, connection.last_time_ns) - end.next_seq_time
         if not 0 < behind < 0x80000000 or waited < STALLED_NS or peer.last_frame > end.last_frame:

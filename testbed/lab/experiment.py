@@ -9,10 +9,12 @@ from pathlib import Path
 from ..capture import Recording
 from ..errors import ExperimentError
 from ..findings import Evidence, Finding, Holder, describe, judge
-from ..kernel.psutil_witness import SocketSample
+from ..findings.table import Side
+from ..kernel import SocketSample
 from ..render import svg, terminal
 from ..render.ladder import Ladder, StateMark, Step, from_connection
 from ..tcp.connection import Connection
+from ..tcp.states import State
 from ..tcp.tracker import Tracker
 from ..tcp.transcript import compare, lines_of
 from ..wire.notation import Line, parse_transcript
@@ -35,7 +37,7 @@ class Experiment:
         samples: tuple[SocketSample, ...],
         *,
         server: tuple[str, int] | None,
-        holders: Mapping[str, SocketSample],
+        holders: Mapping[Side, SocketSample],
     ) -> None:
         self.recording = recording
         self.steps = steps
@@ -141,28 +143,25 @@ class Experiment:
         if not self.connections:
             return []
         client, server = ((a.host, int(a.port)) for a in self.connection.addresses)
-        marks = []
-        for sample in self.samples:
-            for side, ends in (("client", (client, server)), ("server", (server, client))):
-                if (sample.local, sample.remote) == ends:
-                    marks.append(
-                        StateMark(sample.time_ns, side, str(sample.state or "CLOSED"), sample.witness)
-                    )
-        return marks
+        ends: tuple[tuple[Side, tuple[object, object]], ...] = (
+            ("client", (client, server)),
+            ("server", (server, client)),
+        )
+        return [
+            StateMark(sample.time_ns, side, str(sample.state or State.CLOSED), "psutil")
+            for sample in self.samples
+            for side, pair in ends
+            if (sample.local, sample.remote) == pair
+        ]
 
     def state_rows(self) -> list[dict[str, object]]:
         """Every state change by witness, in order of time, as `run --json` prints them."""
-        rows: list[dict[str, object]] = [
-            {"time_ns": m.time_ns, "endpoint": m.side, "state": m.state, "witness": m.witness}
-            for m in self.marks()
-        ]
+        rows = [(mark.time_ns, mark.side, mark.state, str(mark.witness)) for mark in self.marks()]
         if self.connections:
             for end in (self.connection.client, self.connection.server):
-                rows += [
-                    {"time_ns": t.time_ns, "endpoint": end.side, "state": str(t.state), "witness": "wire"}
-                    for t in end.transitions
-                ]
-        return sorted(rows, key=lambda row: (row["time_ns"], row["witness"] != "wire"))  # type: ignore[arg-type, return-value]
+                rows += [(t.time_ns, end.side, str(t.state), "wire") for t in end.transitions]
+        keys = ("time_ns", "endpoint", "state", "witness")
+        return [dict(zip(keys, row, strict=True)) for row in sorted(rows, key=lambda row: row[0])]
 
     def transcript(self) -> list[str]:
         """The first connection in the notation."""

@@ -25,7 +25,7 @@ from typing import Any, Literal, Self
 
 from ..capture import Tcpdump
 from ..errors import ExperimentError, UsageError, WitnessTimeout
-from ..kernel.psutil_witness import Sampler, SocketSample
+from ..kernel import Sampler, SocketSample
 from ..net.private import PrivateNetwork
 from ..render.ladder import Step
 from ..servers.echo import EchoServer
@@ -172,6 +172,14 @@ class Lab:
             self.server, self.address = server, server.address
         return self.address
 
+    async def stop_listening(self) -> None:
+        """Close the server's listener and what else it has open; connections end as kernels end them."""
+        if isinstance(self.server, ServerProcess):
+            await self.server.end()
+        elif self.server is not None:
+            await self.server.close()
+        self.step("server has stopped listening")
+
     @property
     def server_process(self) -> ServerProcess:
         """The server, when it runs in a process of its own."""
@@ -204,7 +212,7 @@ class Lab:
             raise ExperimentError(f"connect() to {self.address}: {told}")
         return client
 
-    def step(self, text: str, side: str = "lab", number: int = 1) -> None:
+    def step(self, text: str, side: Literal["client", "server", "lab"] = "lab", number: int = 1) -> None:
         """Write a step of the program down, with the time."""
         if number == 1:
             self.steps.append(Step(time.time_ns(), side, f"{side}.{text}" if side != "lab" else text))
@@ -253,7 +261,7 @@ class Lab:
             raise ExperimentError("no client has connected yet")
         return (client.local, client.server) if side == "client" else (client.server, client.local)
 
-    def _holders(self) -> dict[str, SocketSample]:
+    def _holders(self) -> dict[Side, SocketSample]:
         """Who holds each end of the first connection at this moment, as the kernel shows it."""
         if self.address is None or not self.clients or not self.clients[0].local[1]:
             return {}

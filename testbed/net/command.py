@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NoReturn
@@ -68,10 +69,14 @@ def _become(
         os.execvp(argv[0], list(argv))  # noqa: S606 - running the user's command is what this is for
     except CapabilityError as error:
         _tell(writing, "capability", error.what, error.remedy)
-    except FileNotFoundError:
-        _tell(writing, "usage", f"{argv[0]}: no such command")
     except (OSError, ValueError) as error:
-        _tell(writing, "usage", f"{argv[0]!r} cannot be run: {getattr(error, 'strerror', None) or error}")
+        # a directory on PATH that may not be read makes "not found" a "permission denied"
+        named = os.path.exists(argv[0]) if "/" in argv[0] else shutil.which(argv[0], os.F_OK)  # noqa: PTH110
+        missing = isinstance(error, OSError) and not named
+        if missing:
+            _tell(writing, "usage", f"{argv[0]}: no such command")
+        else:
+            _tell(writing, "usage", f"{argv[0]!r} cannot be run: {getattr(error, 'strerror', None) or error}")
     os._exit(127)
 
 

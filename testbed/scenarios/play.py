@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from ..errors import CapabilityError, Error
 from ..findings import Severity
@@ -22,7 +23,7 @@ class _ToldLab(Lab):
 
     progress: Progress | None = None
 
-    def step(self, text: str, side: str = "lab", number: int = 1) -> None:
+    def step(self, text: str, side: Literal["client", "server", "lab"] = "lab", number: int = 1) -> None:
         super().step(text, side, number)
         if self.progress is not None and number == 1:
             self.progress(self.steps[-1].text)

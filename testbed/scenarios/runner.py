@@ -70,16 +70,16 @@ def run(
                 running[ours] = (name, process, time.monotonic())
             for pipe in wait(list(running)):
                 assert isinstance(pipe, Pipe)
-                name, process, began = running[pipe]
+                name, worker, began = running[pipe]
                 try:
                     kind, value = pipe.recv()
                 except EOFError:
-                    process.join(5)
+                    worker.join(5)
                     kind = "result"
                     value = RunResult(
                         name,
                         time.monotonic() - began,
-                        problem=f"its process ended with status {process.exitcode}",
+                        problem=f"its process ended with status {worker.exitcode}",
                     )
                 if kind == "step":
                     if report is not None:
@@ -87,14 +87,14 @@ def run(
                     continue
                 del running[pipe]
                 pipe.close()
-                process.join(10)
+                worker.join(10)
                 yield value
     finally:
-        for pipe, (_, process, _) in running.items():
-            process.terminate()
-            process.join(3)
-            if process.is_alive():
-                process.kill()
+        for pipe, (_, worker, _) in running.items():
+            worker.terminate()
+            worker.join(3)
+            if worker.is_alive():
+                worker.kill()
             pipe.close()
 
 

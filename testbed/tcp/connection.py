@@ -7,9 +7,6 @@ and what is worth remembering for the findings (`noted` and the plain facts besi
 
 from __future__ import annotations
 
-import enum
-from typing import NamedTuple
-
 from ..wire import options as tcp_options
 from ..wire.segment import ACK, FIN, RST, SYN, Address, Segment, endpoints
 from . import zeek
@@ -28,74 +25,12 @@ from .classify import (
     classify,
 )
 from .endpoint import Endpoint
+from .facts import Ending, Exchange, Noted, Opening, Probe
 from .notes import LABELS, names
 from .states import Event, State
 from .walk import FRAMES_KEPT, DoubtfulReset, walk
 
 SENT_AGAIN = RETRANSMISSION | FAST_RETRANSMISSION | SPURIOUS_RETRANSMISSION
-
-
-class Opening(enum.StrEnum):
-    """How a connection began."""
-
-    HANDSHAKE = "handshake"
-    SIMULTANEOUS = "simultaneous"
-    SYN_ONLY = "syn-only"
-    HALF_OPEN = "half-open"
-    REFUSED = "refused"
-    MID_STREAM = "mid-stream"
-
-
-class Ending(enum.StrEnum):
-    """How it ended, by the FINs and RSTs seen."""
-
-    ORDERLY = "orderly"
-    RESET = "reset"
-    HALF_CLOSED = "half-closed"
-    OPEN = "open"
-
-
-class Exchange(NamedTuple):
-    """One segment in its connection: who sent it, its relative numbers, its notes, and both
-    ends' states after it (as known by then; `Connection.states_at` knows them in hindsight)."""
-
-    segment: Segment
-    from_client: bool
-    seq: int | None
-    ack: int
-    window: int
-    notes: int
-
-    @property
-    def sender(self) -> str:
-        """``client`` or ``server``."""
-        return "client" if self.from_client else "server"
-
-
-class Noted:
-    """How often a note was made, by whom, its first frames, and its last."""
-
-    __slots__ = ("by_client", "count", "frames", "last_frame", "last_time_ns")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.by_client = 0
-        self.frames: list[tuple[int, bool, int]] = []  # (frame, from client, time_ns)
-        self.last_frame = 0
-        self.last_time_ns = 0
-
-
-class Probe(NamedTuple):
-    """A keepalive probe told without its sequence number.
-
-    silence_ns   how long nothing had been sent before it
-    bare         it carries no timestamps though the connection uses them
-    """
-
-    frame: int
-    from_client: bool
-    silence_ns: int
-    bare: bool
 
 
 class Connection:
@@ -403,14 +338,9 @@ class Connection:
         if self.ending is not Ending.ORDERLY:
             return None
         first = self.first_fin
-        second = self.server if first is self.client else self.client
         assert first is not None
-        fin_frames = [frame for frame, from_client, _ in self.close_frames if from_client == second.is_client]
-        return (
-            3
-            if first.fin_acked_frame and first.fin_acked_frame == fin_frames[-1] and len(fin_frames) == 2
-            else 4
-        )
+        second = self.server if first is self.client else self.client
+        return 3 if first.fin_acked_frame == second.fin_first_frame else 4
 
     @property
     def duration_ns(self) -> int:
@@ -453,4 +383,4 @@ class Connection:
         return state
 
 
-__all__ = ["Connection", "Ending", "Exchange", "Noted", "Opening", "names"]
+__all__ = ["Connection", "Ending", "Exchange", "Noted", "Opening", "Probe", "names"]

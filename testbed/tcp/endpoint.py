@@ -41,6 +41,7 @@ class Endpoint:
         "data_start",
         "dup_acks",
         "fin_acked_frame",
+        "fin_first_frame",
         "fin_frame",
         "fin_seq",
         "fin_time",
@@ -107,7 +108,8 @@ class Endpoint:
         self.data_start: int | None = None
         self.data_end: int | None = None
         self.fin_seq: int | None = None
-        self.fin_frame = 0  # its latest transmission
+        self.fin_first_frame = 0  # its first transmission
+        self.fin_frame = 0  # the one that arrived: the latest before its acknowledgment
         self.fin_time = 0
         self.fin_acked_frame = 0
         self.ack_of_fin: tuple[int, int] | None = None  # (frame, time): came while a FIN was under way to us

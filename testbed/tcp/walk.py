@@ -51,6 +51,7 @@ def walk(
         fwd.fins_sent += 1
         if fwd.fin_seq is None:
             fwd.fin_seq = (seq + segment.length) & MASK
+            fwd.fin_first_frame = segment.frame
             fwd.step(Event.SEND_FIN, segment.frame, segment.time_ns)
             c.close_frames.append((segment.frame, fwd.is_client, segment.time_ns))
         if not fwd.fin_acked_frame:
@@ -171,7 +172,8 @@ def _reset(
     c.reset_state = (c.client.state, c.server.state)
     if rev.next_seq is not None and fwd.last_ack is not None:
         acked = segment.ack if segment.flags & ACK else fwd.last_ack
-        c.reset_unacked = max(0, ((rev.next_seq - acked + HALF) & MASK) - HALF)
+        sent = rev.next_seq if rev.fin_seq is None else rev.fin_seq  # bytes: the FIN's number is none
+        c.reset_unacked = max(0, ((sent - acked + HALF) & MASK) - HALF)
     if rev.state is State.SYN_SENT and not c.saw_synack:
         c.refused = True
     fwd.step(Event.SEND_RST, frame, time_ns)

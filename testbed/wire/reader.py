@@ -17,7 +17,7 @@ import io
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Protocol, Self, cast
 
@@ -74,9 +74,12 @@ class TextReading(Protocol):
     """What a reader of text transcripts answers with (`wire.text.TextCapture`)."""
 
     problems: list[str]
-    disagreements: list[str]
     packets: int
+    other: dict[str, int]
+    drops: int | None
 
+    @property
+    def disagreements(self) -> Sequence[object]: ...
     def segments(self) -> Iterator[Segment]: ...
 
 
@@ -215,11 +218,12 @@ class CaptureFile:
 
     @property
     def disagreements(self) -> list[str]:
-        return list(self._text.disagreements) if self._text else []
+        return [str(disagreement) for disagreement in self._text.disagreements] if self._text else []
 
     @property
     def drops(self) -> int | None:
-        return self._parser.drops if self._parser else None
+        reader = self._parser or self._text
+        return reader.drops if reader else None
 
     @property
     def packets(self) -> int:
@@ -232,7 +236,7 @@ class CaptureFile:
 
     @property
     def other(self) -> dict[str, int]:
-        return dict(self._decoder.other)
+        return dict(self._text.other if self._text else self._decoder.other)
 
     @property
     def icmp_errors(self) -> list[IcmpError]:

@@ -36,7 +36,7 @@ from .text_hex import MAX_BYTES, Header, find_header, read_row
 from .text_line import MORE, Body, Nonsense, NotTcp, Summary, Tcp, read_addresses, read_summary
 from .text_numbers import UNKNOWN, Known, Numbers
 from .text_options import rebuild
-from .text_time import Clock, goes_back, is_delta
+from .text_time import Clock, Stamp, goes_back, is_delta
 from .text_trust import Disagreement, Hosts, compare, display_name
 
 CHUNK: Final = 1 << 16
@@ -141,8 +141,7 @@ class TextCapture:
     def segments(self) -> Iterator[Segment]:
         """The TCP segments, in the text's order."""
         lines = self._lines()
-        ahead = list(itertools.islice(lines, LOOK_AHEAD))
-        self._clock = _clock(ahead)
+        ahead, self._clock = _clock(lines)
         packet: _Packet | None = None
         characters = False  # inside -A's characters
         for number, line in itertools.chain(ahead, lines):
@@ -352,9 +351,19 @@ def _decoder(head: bytes) -> codecs.IncrementalDecoder:
     return codecs.getincrementaldecoder(encoding)("replace")
 
 
-def _clock(lines: list[tuple[int, str]]) -> Clock:
-    stamps = [summary.stamp for _, line in lines if (summary := read_summary(line)) and summary.stamp]
-    return Clock(goes_back(stamps) if stamps and is_delta(stamps[0]) else None)
+def _clock(lines: Iterator[tuple[int, str]]) -> tuple[list[tuple[int, str]], Clock]:
+    """How to read the times, and the lines taken for it: no more than the first packet's, so that a
+    pipe is read as it comes, unless its times are deltas."""
+    ahead: list[tuple[int, str]] = []
+    stamps: list[Stamp] = []
+    for item in itertools.islice(lines, LOOK_AHEAD):
+        ahead.append(item)
+        summary = read_summary(item[1])
+        if summary is not None and summary.stamp is not None:
+            stamps.append(summary.stamp)
+        if summary is not None and not (stamps and is_delta(stamps[0])):
+            return ahead, Clock(None)
+    return ahead, Clock(goes_back(stamps) if stamps else None)
 
 
 def _quoted(line: str) -> str:

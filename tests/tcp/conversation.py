@@ -65,7 +65,5 @@ def track_all(rows: Iterable[Segment]) -> list[Connection]:
 
 def track(text: str, *, client_isn: int = 1_000, server_isn: int = 9_000, options: bytes = b"") -> Connection:
     """The one connection of a conversation."""
-    (connection,) = track_all(
-        segments(text, client_isn=client_isn, server_isn=server_isn, options=options)
-    )
+    (connection,) = track_all(segments(text, client_isn=client_isn, server_isn=server_isn, options=options))
     return connection

@@ -58,9 +58,7 @@ def test_notes(name: str, isn: int) -> None:
 
 def test_window_full() -> None:
     scale_0 = bytes([3, 3, 0, 0])
-    c = track(
-        "> S 0:0(0)\n< S. 0:0(0) ack 1 win 10\n> . 1:1(0) ack 1\n> P. 1:11(10) ack 1", options=scale_0
-    )
+    c = track("> S 0:0(0)\n< S. 0:0(0) ack 1 win 10\n> . 1:1(0) ack 1\n> P. 1:11(10) ack 1", options=scale_0)
     assert c.exchanges is not None and names(c.exchanges[-1].notes) == ["window-full"]
 
 

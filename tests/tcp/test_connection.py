@@ -34,7 +34,14 @@ OPEN_C, OPEN_S = "SYN_SENT ESTABLISHED", "SYN_RECEIVED ESTABLISHED"
 
 SCENARIOS = {
     "handshake": Scenario(
-        HANDSHAKE, "handshake", "open", ("ESTABLISHED", "ESTABLISHED"), OPEN_C, OPEN_S, zeek="S1", history="ShA"
+        HANDSHAKE,
+        "handshake",
+        "open",
+        ("ESTABLISHED", "ESTABLISHED"),
+        OPEN_C,
+        OPEN_S,
+        zeek="S1",
+        history="ShA",
     ),
     "syn unanswered": Scenario(
         "> S 0:0(0)\n+1\n> S 0:0(0)\n+1\n> S 0:0(0)",
@@ -148,8 +155,7 @@ SCENARIOS = {
         history="ShAFa",
     ),
     "lost last ACK": Scenario(
-        HANDSHAKE
-        + "> F. 1:1(0) ack 1\n< F. 1:1(0) ack 2\n+0.3\n< F. 1:1(0) ack 2\n> . 2:2(0) ack 2\n",
+        HANDSHAKE + "> F. 1:1(0) ack 1\n< F. 1:1(0) ack 2\n+0.3\n< F. 1:1(0) ack 2\n> . 2:2(0) ack 2\n",
         "handshake",
         "orderly",
         ("TIME_WAIT", "CLOSED"),
@@ -322,7 +328,10 @@ def nonsense(draw: st.DrawFn) -> str:
     for _ in range(draw(st.integers(1, 25))):
         letters, start, length = draw(flags), draw(number), draw(st.sampled_from([0, 0, 1, 10]))
         ack = f" ack {draw(number)}" if "." in letters else ""
-        rows.append(f"{draw(side)} {letters} {start}:{start + length}({length}){ack} win {draw(st.sampled_from([0, 9]))}")
+        rows.append(
+            f"{draw(side)} {letters} {start}:{start + length}({length}){ack} win "
+            f"{draw(st.sampled_from([0, 9]))}"
+        )
     return "\n".join(rows)
 
 

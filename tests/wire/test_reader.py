@@ -160,6 +160,7 @@ def test_a_pipe_is_read_as_soon_as_it_has_something() -> None:
         (b"\x28\xb5\x2f\xfd" + bytes(20), "zstd"),
         (b"snoop\0\0\0", "snoop"),
     ],
+    ids=lambda value: value if isinstance(value, str) else f"{len(value)} bytes",
 )
 def test_no_capture(raw: bytes, says: str, tmp_path: Path) -> None:
     path = tmp_path / "thing"

@@ -37,8 +37,7 @@ ACK_SAID = Tcp(A, B, 0x10, None, 1, 2, 0, "")
         "12:00:00.000000 lo    In  ifindex 1 00:00:00:00:00:00 ethertype IPv4 (0x0800), length 80: ",
         "12:00:00.000000  In 00:00:00:00:00:00 ethertype IPv4 (0x0800), length 76: ",
         " In 00:00:00:00:00:00 ethertype IPv4 (0x0800), length 76: ",
-        "12:00:00.000000 2:0:0:0:0:1 > 2:0:0:0:0:2, ethertype 802.1Q (0x8100), length 78: vlan 7, p 0, "
-        + "ethertype IPv4 (0x0800), ",
+        "12:00:00.000000 2:0:0:0:0:1 > 2:0:0:0:0:2, length 78: vlan 7, p 0, ethertype IPv4 (0x0800), ",
         "12:00:00.000000 IP 1.1.1.1 > 2.2.2.2: GREv0, length 44: IP ",
     ],
 )

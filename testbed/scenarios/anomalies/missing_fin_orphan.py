@@ -71,6 +71,7 @@ SCENARIO = Scenario(
         < . 255:255(0) ack 106
         < . 254:254(0) ack 106      # the server's keepalive probe
         > . 106:106(0) ack 255
+        < . 254:254(0) ack 106      # the last one: nobody is there any more
         > R 106:106(0)
     """,
     findings=("missing-fin", "reset"),

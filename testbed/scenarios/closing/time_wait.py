@@ -14,16 +14,21 @@ NOMINAL = 60.0  # TCP_TIMEWAIT_LEN, include/net/tcp.h
 
 
 async def play(lab: Lab) -> None:
-    await lab.serve("echo", port=9502)
+    address = await lab.serve("echo", port=9502, ending="server-first")
     client = await lab.connect()
+    await client.send(b"hello\r\n")
+    await client.recv_to_end()
     client.close()
-    await lab.see("client", State.TIME_WAIT)
+    await lab.see("server", State.TIME_WAIT)
     began = time.monotonic()
-    await lab.see_gone("server")
-    lab.told("bind() to its port fails", _bind(client.local, reuse=False), "EADDRINUSE")
-    lab.told("bind() with SO_REUSEADDR succeeds", _bind(client.local, reuse=True), "bound")
+    await lab.see_gone("client")
+    await lab.stop_listening()
+    lab.told(
+        "bind() to the server's port fails, though nobody listens", _bind(address, reuse=False), "EADDRINUSE"
+    )
+    lab.told("bind() with SO_REUSEADDR succeeds", _bind(address, reuse=True), "bound")
     lab.step(f"waits for TIME_WAIT to end: {NOMINAL:g} s")
-    await lab.see_gone("client", timeout=NOMINAL + 10)
+    await lab.see_gone("server", timeout=NOMINAL + 10)
     lasted = time.monotonic() - began
     # The timer wheel rounds up, by an eighth of the level at worst (kernel/time/timer.c).
     lab.checks.append(
@@ -57,9 +62,11 @@ SCENARIO = Scenario(
         > S 0:0(0)
         < S. 0:0(0) ack 1
         > . 1:1(0) ack 1
-        > F. 1:1(0) ack 1
-        < F. 1:1(0) ack 2
-        > . 2:2(0) ack 2
+        > P. 1:8(7) ack 1
+        < P. 1:19(18) ack 8
+        < F. 19:19(0) ack 8
+        > F. 8:8(0) ack 20
+        < . 20:20(0) ack 9
     """,
     lesson="TIME_WAIT is no leak: it keeps late segments of this connection from being taken for the "
     "next one's, and answers a FIN whose last ACK was lost.",

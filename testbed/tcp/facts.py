@@ -1,0 +1,72 @@
+"""What a connection is made of besides its two endpoints: the words for its two ends in time, its
+segments, and what was noted of them."""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+from ..wire.segment import Segment
+
+
+class Opening(enum.StrEnum):
+    """How a connection began."""
+
+    HANDSHAKE = "handshake"
+    SIMULTANEOUS = "simultaneous"
+    SYN_ONLY = "syn-only"
+    HALF_OPEN = "half-open"
+    REFUSED = "refused"
+    MID_STREAM = "mid-stream"
+
+
+class Ending(enum.StrEnum):
+    """How it ended, by the FINs and RSTs seen."""
+
+    ORDERLY = "orderly"
+    RESET = "reset"
+    HALF_CLOSED = "half-closed"
+    OPEN = "open"
+
+
+class Exchange(NamedTuple):
+    """One segment in its connection: who sent it, its relative numbers, its notes, and both
+    ends' states after it (as known by then; `Connection.states_at` knows them in hindsight)."""
+
+    segment: Segment
+    from_client: bool
+    seq: int | None
+    ack: int
+    window: int
+    notes: int
+
+    @property
+    def sender(self) -> str:
+        """``client`` or ``server``."""
+        return "client" if self.from_client else "server"
+
+
+class Noted:
+    """How often a note was made, by whom, its first frames, and its last."""
+
+    __slots__ = ("by_client", "count", "frames", "last_frame", "last_time_ns")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.by_client = 0
+        self.frames: list[tuple[int, bool, int]] = []  # (frame, from client, time_ns)
+        self.last_frame = 0
+        self.last_time_ns = 0
+
+
+class Probe(NamedTuple):
+    """A keepalive probe told without its sequence number.
+
+    silence_ns   how long nothing had been sent before it
+    bare         it carries no timestamps though the connection uses them
+    """
+
+    frame: int
+    from_client: bool
+    silence_ns: int
+    bare: bool

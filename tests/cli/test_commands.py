@@ -1,0 +1,179 @@
+"""The command as a user types it: what it says, and the exit status it ends with."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import pwd
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from testbed.scenarios import catalogue
+from testbed.wire.pcap import PcapWriter
+from testbed.wire.segment import Packet
+
+ETHERNET = 1
+
+
+def testbed(*arguments: str, stdin: bytes = b"", cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run it in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "testbed", *arguments], input=stdin, capture_output=True, timeout=60, cwd=cwd
+    )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+testbed.__test__ = False  # type: ignore[attr-defined]  # its name begins as pytest's tests do
+
+
+def one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    """Exactly one line on stderr, which has these words; nothing on stdout; no traceback."""
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    """A SYN and nothing else, in a valid pcap."""
+    ip = bytes.fromhex("4500002800010000400600007f0000017f000001")
+    tcp = bytes.fromhex("c754091d0000000a00000000500200ff00000000")
+    data = bytes(12) + b"\x08\x00" + ip + tcp
+    path = tmp_path / "syn.pcap"
+    with path.open("wb") as file:
+        PcapWriter(file, ETHERNET).write(Packet(1, 1_700_000_000_000_000_000, ETHERNET, data, len(data)))
+    return path
+
+
+def test_alone_it_says_what_to_try() -> None:
+    done = testbed()
+    assert done.returncode == 0
+    assert "testbed run missing-fin" in done.stdout
+
+
+def test_version() -> None:
+    done = testbed("--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith("testbed ")
+
+
+@pytest.mark.parametrize("command", ["run", "list", "explain", "exec", "doctor"])
+def test_help_has_an_example(command: str) -> None:
+    done = testbed(command, "--help")
+    assert done.returncode == 0
+    assert f"Usage: testbed {command}" in done.stdout
+
+
+def test_list_names_every_scenario() -> None:
+    done = testbed("list")
+    assert done.returncode == 0
+    assert all(f"  {name} " in done.stdout for name in catalogue())
+    document = json.loads(testbed("list", "--json").stdout)
+    assert [row["name"] for row in document["scenarios"]] == list(catalogue())
+
+
+def test_explain_a_syn(capture: Path) -> None:
+    done = testbed("explain", "--json", str(capture))
+    assert done.returncode == 0
+    (connection,) = json.loads(done.stdout)["connections"]
+    assert (connection["opening"], connection["ending"]) == ("syn-only", "open")
+    assert connection["server"] == "127.0.0.1:2333"
+
+
+def test_explain_from_stdin_and_gzip(capture: Path, tmp_path: Path) -> None:
+    plain = json.loads(testbed("explain", "--json", "-", stdin=capture.read_bytes()).stdout)
+    packed = tmp_path / "syn.pcap.gz"
+    packed.write_bytes(gzip.compress(capture.read_bytes()))
+    unpacked = json.loads(testbed("explain", "--json", str(packed)).stdout)
+    assert plain["connections"] == unpacked["connections"] != []
+
+
+def test_explain_fail_on(capture: Path) -> None:
+    assert testbed("explain", "--fail-on", "error", str(capture)).returncode == 0
+    assert testbed("explain", "--fail-on", "warning", str(capture)).returncode == 1
+
+
+def test_explain_a_code() -> None:
+    done = testbed("explain", "--code", "missing-fin")
+    assert done.returncode == 0
+    assert "RFC" in done.stdout
+
+
+def test_a_cut_capture_is_explained_as_far_as_it_goes(capture: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.pcap"
+    cut.write_bytes(capture.read_bytes() * 1 + b"\0" * 7)
+    document = json.loads(testbed("explain", "--json", str(cut)).stdout)
+    assert len(document["connections"]) == 1
+    assert document["captures"][0]["problems"]
+
+
+BAD = {
+    "no such file": (["explain", "nowhere.pcap"], 2, ["nowhere.pcap", "No such file"]),
+    "a folder": (["explain", "."], 2, ["directory"]),
+    "an empty file": (["explain", "empty"], 2, ["empty"]),
+    "no capture": (["explain", "junk"], 2, ["junk"]),
+    "explain what?": (["explain"], 2, ["FILE"]),
+    "an unknown finding": (["explain", "--code", "nonsense"], 2, ["nonsense", "missing-fin"]),
+    "an unknown scenario": (["run", "mising-fin"], 2, ["mising-fin", "missing-fin"]),
+    "run what?": (["run"], 2, ["--all"]),
+    "an unknown command": (["nonsense"], 2, ["nonsense"]),
+    "an unknown option": (["run", "--nonsense"], 2, ["--nonsense"]),
+    "exec what?": (["exec"], 2, []),
+    "exec nothing there": (["exec", "--", "no-such-program"], 2, ["no-such-program"]),
+    "an unknown server": (["serve", "gopher"], 2, ["gopher"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_usage_is_one_line(name: str, tmp_path: Path) -> None:
+    arguments, status, words = BAD[name]
+    (tmp_path / "empty").touch()
+    (tmp_path / "junk").write_bytes(bytes(range(256)) * 8)
+    environment_path = str(Path(__file__).resolve().parents[2])
+    done = subprocess.run(
+        [sys.executable, "-m", "testbed", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": environment_path},
+    )
+    assert done.returncode == status, done.stderr
+    one_line(done, *words)
+
+
+def test_a_port_in_use_is_one_line() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        done = testbed("serve", "echo", "--port", str(holder.getsockname()[1]))
+    assert done.returncode == 2
+    one_line(done, "in use")
+
+
+def test_no_permission_to_capture_is_exit_3() -> None:
+    """A user who may not capture, on the machine's own network, is told so and what to do."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become a user without rights: run the tests as root")
+    nobody = pwd.getpwnam("nobody")
+    script = (
+        f"import os, sys; os.setgroups([]); os.setgid({nobody.pw_gid}); os.setuid({nobody.pw_uid}); "
+        "from testbed.cli import main; sys.exit(main(['run', 'refused', '--net', 'host']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "HOME": "/"},
+    )
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "setcap" in done.stderr or "sudo" in done.stderr or "root" in done.stderr

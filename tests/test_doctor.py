@@ -1,0 +1,84 @@
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from testbed import doctor
+from testbed.doctor import examine
+from testbed.net.private import PrivateNetwork
+
+NAMES = [
+    "python", "psutil", "netns", "capture", "sock_diag", "tracefs", "iproute2", "nftables", "tshark"
+]  # fmt: skip
+
+
+def test_everything_is_tried_and_nothing_is_left() -> None:
+    network = Path("/proc/thread-self/ns/net").readlink()
+    descriptors = set(Path("/proc/self/fd").iterdir())
+    found = examine()
+    assert [capability.name for capability in found] == NAMES
+    for capability in found:
+        assert capability.detail
+        assert "\n" not in capability.detail
+        assert bool(capability.remedy) is not capability.available
+    assert Path("/proc/thread-self/ns/net").readlink() == network
+    assert set(Path("/proc/self/fd").iterdir()) == descriptors
+    assert found[0].available  # the tests run
+
+
+def test_a_capture_was_really_taken() -> None:
+    capture = examine()[NAMES.index("capture")]
+    if not capture.available:
+        pytest.skip(f"{capture.detail}; {capture.remedy}")
+    assert "1 of 1 packet captured" in capture.detail
+
+
+def test_programs_that_are_missing_are_named_with_their_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    found = {capability.name: capability for capability in examine()}
+    for name, package in (
+        ("capture", "tcpdump"),
+        ("iproute2", "iproute2"),
+        ("nftables", "nftables"),
+        ("tshark", "tshark"),
+    ):
+        assert not found[name].available
+        assert found[name].remedy == f"install it: apt-get install {package}"
+
+
+def test_where_no_network_can_be_had_the_remedy_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(flags: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("testbed.net.libc.unshare", refuse)
+    found = {capability.name: capability for capability in examine()}
+    for name in ("netns", "capture"):
+        assert not found[name].available
+        assert "docker run --cap-add NET_RAW --cap-add NET_ADMIN --cap-add SYS_ADMIN" in found[name].remedy
+
+
+def test_an_ordinary_user_is_told_who_may_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    tracefs = doctor._tracefs()
+    assert (tracefs.worked, tracefs.remedy) == (False, "run as root (sudo)")
+
+
+def test_elsewhere_the_live_parts_say_that_they_need_linux(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    found = {capability.name: capability for capability in examine()}
+    assert found["python"].available
+    assert found["netns"].detail == "needs Linux, this is darwin"
+    assert "container" in found["netns"].remedy
+
+
+def test_it_can_be_asked_from_inside_a_private_network() -> None:
+    try:
+        inside = PrivateNetwork().__enter__()
+    except Exception as error:
+        pytest.skip(str(error))
+    try:
+        assert {c.name for c in examine() if c.needed and not c.available} == set()
+    finally:
+        inside.__exit__(None, None, None)

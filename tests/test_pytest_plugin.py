@@ -1,0 +1,135 @@
+"""The plugin as its users have it: in a pytest run of their own, through pytester."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from testbed.doctor import examine
+
+GOOD = """
+from testbed import State
+
+async def test_closes(tcp_lab):
+    async with tcp_lab() as lab:
+        await lab.serve("echo", port=9502)
+        client = await lab.connect()
+        await client.send(b"hello\\r\\n")
+        await client.recv_exactly(18)
+        client.close()
+        await lab.see("client", State.TIME_WAIT)
+        await lab.see_gone("server")
+    lab.experiment.expect('''
+        > S 0:0(0)
+        < S. 0:0(0) ack 1
+        > . 1:1(0) ack 1
+        > P. 1:8(7) ack 1
+        < P. 1:19(18) ack 8
+        > F. 8:8(0) ack 19
+        < F. 19:19(0) ack 9
+        > . 9:9(0) ack 20
+    ''')
+"""
+BAD = GOOD.replace("""serve("echo", port=9502)""", """serve("echo", port=9502, ending="never")""").replace(
+    """        await lab.see("client", State.TIME_WAIT)
+        await lab.see_gone("server")
+""",
+    """        await lab.see("server", State.CLOSE_WAIT)
+        await lab.see("client", State.FIN_WAIT_2)
+""",
+)
+
+
+@pytest.fixture
+def live(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A user's project in a folder of its own; skips where nothing can be captured."""
+    missing = [c for c in examine() if c.name in ("capture", "private-network") and not c.available]
+    if missing:
+        pytest.skip(f"{missing[0].name}: {missing[0].detail}; {missing[0].remedy}")
+    pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
+    return pytester
+
+
+def test_a_good_server_passes_and_leaves_nothing(live: pytest.Pytester) -> None:
+    live.makepyfile(GOOD)
+    live.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+    assert not (live.path / "tcp-artifacts").exists()
+
+
+def test_a_leak_fails_with_diff_ladder_and_capture(live: pytest.Pytester) -> None:
+    live.makepyfile(test_leak=BAD)
+    result = live.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*- < F. 19:19(0) ack 9*",
+            "*tcp ladder*",
+            "*never sent*",
+            "*missing-fin*",
+            "*TCP captures*",
+            "*test_leak.py::test_closes: *tcp-artifacts*",
+        ]
+    )
+    (folder,) = (live.path / "tcp-artifacts").iterdir()
+    assert {path.name for path in folder.iterdir()} == {"capture.pcap", "ladder.svg", "ladder.txt"}
+
+
+def test_pcap_on_keeps_what_passed(live: pytest.Pytester) -> None:
+    live.makepyfile(GOOD)
+    live.runpytest_subprocess("--pcap=on", "--pcap-dir=kept").assert_outcomes(passed=1)
+    (folder,) = (live.path / "kept").iterdir()
+    assert (folder / "capture.pcap").stat().st_size > 24
+
+
+def test_pcap_off_keeps_nothing(live: pytest.Pytester) -> None:
+    live.makepyfile(BAD)
+    live.runpytest_subprocess("--pcap=off").assert_outcomes(failed=1)
+    assert not (live.path / "tcp-artifacts").exists()
+
+
+def test_workers_of_xdist_use_the_same_port_at_once(live: pytest.Pytester) -> None:
+    live.makepyfile(test_one=GOOD, test_two=GOOD, test_three=BAD)
+    result = live.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["*test_three.py::test_closes: *tcp-artifacts*"])
+
+
+def test_in_a_project_that_has_servers_of_its_own(live: pytest.Pytester) -> None:
+    servers = live.mkpydir("servers")
+    (servers / "echo.py").write_text("NAME = 'the project\\'s own'\n")
+    live.makepyfile(
+        "import servers.echo\n" + GOOD + '\n    assert servers.echo.NAME == "the project\'s own"\n'
+    )
+    live.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
+def test_an_unknown_requirement_is_a_usage_error(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_nothing(): pass")
+    result = pytester.runpytest_subprocess("--tcp-require=nonsense")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--tcp-require*nonsense*"])
+
+
+def test_the_marker_makes_the_lab(live: pytest.Pytester) -> None:
+    live.makepyfile(
+        """
+        from pathlib import Path
+        import pytest
+
+        @pytest.mark.tcp(sysctls={"tcp_fin_timeout": 7})
+        async def test_setting(tcp_lab):
+            async with tcp_lab():
+                assert Path("/proc/thread-self/net").exists()
+                assert Path("/proc/sys/net/ipv4/tcp_fin_timeout").read_text().strip() == "7"
+        """
+    )
+    live.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_importing_the_plugin_imports_no_more_than_pytest(pytester: pytest.Pytester) -> None:
+    """Every pytest run of an environment pays for what its plugins import."""
+    before = "import sys, pytest; before = set(sys.modules); import testbed.pytest_plugin; "
+    script = before + "print(sorted(m for m in set(sys.modules) - before if not m.startswith('testbed')))"
+    result = pytester.run(sys.executable, "-c", script)
+    assert result.outlines == ["[]"]
