@@ -14,7 +14,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .errors import Error
-    from .explain import Explanation, explain
+    from .explanation import Explanation, explain
     from .lab import Client, Experiment, Lab
     from .tcp.connection import Connection
     from .tcp.states import State
@@ -24,10 +24,10 @@ _HOMES = {
     "Connection": "tcp.connection",
     "Error": "errors",
     "Experiment": "lab",
-    "Explanation": "explain",
+    "Explanation": "explanation",
     "Lab": "lab",
     "State": "tcp.states",
-    "explain": "explain",
+    "explain": "explanation",
 }
 
 __all__ = [

@@ -8,7 +8,7 @@ import click
 from rich.text import Text
 
 from ..errors import UsageError
-from ..explain import Explained, Explanation, explain
+from ..explanation import Explained, Explanation, explain
 from ..findings import RULES, Rule, Severity
 from ..render import ladder as ladders
 from ..render import svg

@@ -156,7 +156,9 @@ class Experiment:
 
     def state_rows(self) -> list[dict[str, object]]:
         """Every state change by witness, in order of time, as `run --json` prints them."""
-        rows = [(mark.time_ns, mark.side, mark.state, str(mark.witness)) for mark in self.marks()]
+        rows: list[tuple[int, str, str, str]] = [
+            (mark.time_ns, mark.side, mark.state, mark.witness) for mark in self.marks()
+        ]
         if self.connections:
             for end in (self.connection.client, self.connection.server):
                 rows += [(t.time_ns, end.side, str(t.state), "wire") for t in end.transitions]

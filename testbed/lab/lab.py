@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -179,6 +179,15 @@ class Lab:
         elif self.server is not None:
             await self.server.close()
         self.step("server has stopped listening")
+
+    async def until_server(self, condition: Callable[[Server], bool], *, timeout: float = 10.0) -> None:
+        """Wait until the server in this event loop says so.  ExperimentError if not in time."""
+        if not isinstance(self.server, Server):
+            raise ExperimentError("only a server in this event loop can be asked: serve(..., process=False)")
+        try:
+            await asyncio.wait_for(self.server.until(condition), timeout)
+        except TimeoutError:
+            raise ExperimentError(f"the server did not come to it within {timeout:g} s") from None
 
     @property
     def server_process(self) -> ServerProcess:

@@ -87,6 +87,11 @@ class PrivateNetwork:
         try:
             try:
                 libc.unshare(libc.CLONE_NEWNET)
+            except PermissionError as error:
+                raise CapabilityError(
+                    f"a private network of its own is refused to this process ({error.strerror})",
+                    f"start it inside one: testbed exec -- COMMAND; or {REMEDY}",
+                ) from None
             except OSError as error:
                 raise _refused(error) from None
             _furnish_or_return(home, self.mtu)

@@ -43,6 +43,8 @@ class Scenario:
     exact       hold the segments one by one, not only what they mean
     findings    the codes that must be found; no other error or warning may be
     connections how many connections there must be; each must match the transcript
+    attempts    how often it may be tried where the machine's speed decides what the kernel does, such
+                as whether the application is quicker than the delayed ACK; the result tells how often
     seconds     its longest timer, for the progress display
     sysctls     net.ipv4 settings of its network
     mtu         of its loopback, in bytes
@@ -58,6 +60,7 @@ class Scenario:
     exact: bool = False
     findings: tuple[str, ...] = ()
     connections: int = 1
+    attempts: int = 1
     seconds: float = 1.0
     sysctls: Mapping[str, int | str] = field(default_factory=dict)
     mtu: int = 1500

@@ -35,7 +35,7 @@ def test_without_a_filter_everything_is_captured() -> None:
     [
         # as tcpdump 4.99.3 printed them
         (
-            "tcpdump: lo: You don't have permission to capture on that device\n(socket: Operation not permitted)\n",
+            "tcpdump: lo: You don't have permission to perform this capture on that device\n",
             CapabilityError,
             "setcap cap_net_raw,cap_net_admin=eip",
         ),

@@ -59,6 +59,8 @@ class Transcript:
         self.problems = ["a line that makes no sense"]
         self.disagreements = ["frame 1"]
         self.packets = 0
+        self.other: dict[str, int] = {}
+        self.drops = None
         self.text = stream.read()
 
     def segments(self) -> Iterator[Segment]:

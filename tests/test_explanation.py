@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from testbed.errors import UnreadableInput
-from testbed.explain import Explanation, explain, explain_segments
+from testbed.explanation import Explanation, explain, explain_segments
 from testbed.findings import Evidence, Severity
 from testbed.wire.pcap import PcapWriter
 from testbed.wire.segment import Packet, Segment
