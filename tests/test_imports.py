@@ -28,7 +28,7 @@ FLOORS: dict[str, int] = {
     "wire": 1,
     "tcp": 2,
     "findings": 3,
-    "explain": 4,
+    "explanation": 4,
     "render": 4,
     "net": 4,
     "capture": 4,
@@ -40,7 +40,7 @@ FLOORS: dict[str, int] = {
     "pytest_plugin": 7,
     "__main__": 8,
 }
-PURE = ("errors", "wire", "tcp", "findings", "explain", "render")
+PURE = ("errors", "wire", "tcp", "findings", "explanation", "render")
 IMPURE_MODULES = frozenset(
     {
         "asyncio",

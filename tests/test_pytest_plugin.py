@@ -44,7 +44,7 @@ BAD = GOOD.replace("""serve("echo", port=9502)""", """serve("echo", port=9502, e
 @pytest.fixture
 def live(pytester: pytest.Pytester) -> pytest.Pytester:
     """A user's project in a folder of its own; skips where nothing can be captured."""
-    missing = [c for c in examine() if c.name in ("capture", "private-network") and not c.available]
+    missing = [c for c in examine() if c.name in ("capture", "netns") and not c.available]
     if missing:
         pytest.skip(f"{missing[0].name}: {missing[0].detail}; {missing[0].remedy}")
     pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")

@@ -43,8 +43,9 @@ class Tcpdump:
     interface    such as "lo", "any", a veth
     filter       words of pcap-filter(7); with one, completeness cannot be proven
     snaplen      bytes kept of each packet, at least 128; small ones make the ring hold more packets
-    buffer_kib   size of the kernel's ring; room for about buffer_kib * 1024 / (snaplen + 80) packets
-                 while the event loop is busy
+    buffer_kib   size of the kernel's ring.  While the event loop is busy elsewhere it and the pipe hold
+                 about 12,000 short packets by default; 10,000 connections at once want 131,072 KiB
+                 or a snap length of 256
 
     Enter it from the thread that works in the network, and from the main thread if it can be: tcpdump
     ends with the thread that started it.
@@ -75,7 +76,7 @@ class Tcpdump:
         self._process: TcpdumpProcess | None = None
         self._sentinel: Sentinel | None = None
         self._parser = PcapParser()
-        self._rows: list[Row] = []  # captured and not yet cut; sentinels too, the interface counts them
+        self._rows: list[Row] = []  # captured and not yet cut, without sentinels
         self._cut_at = 0  # packets captured before the first of _rows
         self._sentinel_number = 0
         self._sentinel_at: int | None = None  # packets captured before the sentinel waited for
@@ -136,11 +137,10 @@ class Tcpdump:
 
     async def _align(self, sentinel: Sentinel) -> bool:
         """Find what `lo` had counted when nothing was captured.  Sending on `lo` counts at once, so a
-        count that grew by one around it says that the sentinel came in alone."""
-        before = links.rx_packets(self.interface)
-        number = self._next_number()
-        sentinel.send(number)
-        alone = links.rx_packets(self.interface) == before + 1
+        count that grew by no more than that says that the sentinel came in alone."""
+        before = self._counted()
+        sentinel.send(self._next_number())
+        alone = self._counted() == before
         await self._seen(sent=True)
         assert self._sentinel_at is not None
         self._counts_from = before - self._sentinel_at if alone else None
@@ -176,15 +176,21 @@ class Tcpdump:
         return self._cut_at + len(self._rows)
 
     def _take(self, chunk: bytes) -> None:
-        at = self._captured
-        rows = self._parser.feed(chunk)
-        self._rows += rows
-        if self._sentinel_at is None and self._sentinel is not None:
-            wanted, number_of = self._sentinel_number, self._sentinel.number_of
-            for index, row in enumerate(rows, at):
-                if number_of(row[3]) == wanted:
-                    self._sentinel_at = index
-                    break
+        """Keep what came, but for our own sentinels: they mark a place."""
+        sentinel = self._sentinel
+        assert sentinel is not None
+        number_of, keep = sentinel.number_of, self._rows.append
+        for row in self._parser.feed(chunk):
+            number = number_of(row[3])
+            if number is None:
+                keep(row)
+            elif number == self._sentinel_number and self._sentinel_at is None:
+                self._sentinel_at = self._captured
+
+    def _counted(self) -> int:
+        """Packets that the interface has counted; sentinels not among them, not even lost ones."""
+        assert self._sentinel is not None
+        return links.rx_packets(self.interface) - self._sentinel.sent
 
     def _drop_rows(self, end: int) -> list[Row]:
         """Take out what was captured as packet `end` at the latest."""
@@ -199,22 +205,16 @@ class Tcpdump:
     async def cut(self) -> Recording:
         """Everything captured since the last cut (or the start) up to now."""
         process = self._running()
-        counted = None if self._counts_from is None else links.rx_packets(self.interface) - self._counts_from
+        counted = None if self._counts_from is None else self._counted() - self._counts_from
         await self._sent_and_seen()
         assert self._sentinel_at is not None
-        end = self._sentinel_at + 1
+        end = self._sentinel_at
         lost: int | None = None
         if counted is not None:
             lost = await self._settled()
             # what had been counted belongs to this recording even where it came after the sentinel
             end = min(max(end, counted - lost), self._captured)
-        rows = self._drop_rows(end)
-        assert self._sentinel is not None
-        number_of = self._sentinel.number_of
-        packets = [
-            Packet(frame, *row[1:])
-            for frame, row in enumerate((row for row in rows if number_of(row[3]) is None), 1)
-        ]
+        packets = [Packet(frame, *row[1:]) for frame, row in enumerate(self._drop_rows(end), 1)]
         if lost is None:
             dropped = await self._dropped_since(process)
             return self._recording(packets, None, dropped, False if dropped else None)
@@ -279,7 +279,7 @@ class Tcpdump:
         least: int | None = None
         while True:
             process.read()
-            lacking = links.rx_packets(self.interface) - self._counts_from - self._captured
+            lacking = self._counted() - self._counts_from - self._captured
             least = lacking if least is None else min(least, lacking)
             if least <= self._lost or clock() >= deadline or process.ended:
                 return least

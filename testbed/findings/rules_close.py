@@ -62,7 +62,7 @@ def missing_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]
     )
     for holder in held:
         text += " " + _held_by(holder.command, holder.pid, holder.fd, holder.state, holder.witness)
-    text += " " + _closers_side(connection, closer, f"{left} in {closers_state}")
+    text += " " + _closers_side(connection, evidence, closer, f"{left} in {closers_state}")
     if not settled:
         text += (
             f" The capture ends only {duration(since)} after the FIN, so that it may have come later: "
@@ -79,9 +79,15 @@ def _held_by(command: str | None, pid: int | None, fd: int | None, state: str, w
     return f"Process {pid} ({command or 'unnamed'}) still holds the socket{where}, in {state} ({witness})."
 
 
-def _closers_side(connection: Connection, closer: Endpoint, where: str) -> str:
+def _closers_side(connection: Connection, evidence: Evidence, closer: Endpoint, where: str) -> str:
     """What the closing end may have done: two calls send the same FIN."""
     side = side_of(closer)
+    for holder in evidence.held(side):
+        where_held = f" as descriptor {holder.fd}" if holder.fd is not None else ""
+        return (
+            f"The {side} {where}: it half-closed (shutdown of its sending direction), and process "
+            f"{holder.pid} ({holder.command or 'unnamed'}) still holds its socket{where_held} ({holder.witness})."
+        )
     noted = connection.noted.get(int(Note.KEEP_ALIVE))
     by_closer = noted is not None and (noted.by_client if closer.is_client else noted.count - noted.by_client)
     text = (

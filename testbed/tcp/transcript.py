@@ -98,16 +98,20 @@ def meaning(lines: Iterable[Line]) -> list[Line]:
         probes = []
         for part in _parts(line):
             last = said[-1] if said else None
-            if part.length and last is not None and last.length and last.direction == part.direction:
-                if last.end == part.seq:
-                    said[-1] = replace(last, length=last.length + part.length)
-                    continue
-            said.append(part)
+            if last is not None and _continues(last, part):
+                said[-1] = replace(last, length=last.length + part.length)
+            else:
+                said.append(part)
         if line.seq is not None:
             taken = line.length + (1 if line.flags & (SYN | FIN) else 0)
             next_seq[line.direction] = (line.seq + taken) & MASK
     said.extend(_sorted_probes(probes))
     return said
+
+
+def _continues(last: Line, part: Line) -> bool:
+    """Is this data that follows directly on data of the same side?"""
+    return bool(part.length and last.length and last.direction == part.direction and last.end == part.seq)
 
 
 def _is_bare_ack(line: Line) -> bool:

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("catalogue")]
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunResult]:
-    missing = [c for c in examine() if c.name in ("capture", "private-network") and not c.available]
+    missing = [c for c in examine() if c.name in ("capture", "netns") and not c.available]
     if missing:
         pytest.skip(f"{missing[0].name}: {missing[0].detail}; {missing[0].remedy}")
     out = tmp_path_factory.mktemp("runs")
