@@ -2,7 +2,8 @@
 
 The number of packets of each experiment follows from what was done: three for the handshake, a
 data segment and its acknowledgment each way, FIN and ACK of the one side and of the other, with
-the second FIN carrying the first ACK.
+the second FIN carrying the first ACK.  A machine that is busy for 40 ms adds a delayed
+acknowledgment: ten is the least, and the interface's count says how many there were.
 """
 
 import asyncio
@@ -13,7 +14,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -24,6 +24,7 @@ from testbed.capture.tcpdump import RESEND_SECONDS
 from testbed.errors import CapabilityError, ExperimentError, UsageError
 from testbed.net import links
 from testbed.net.private import PrivateNetwork
+from testbed.wire import ACK, FIN, RST, SYN
 
 ROOT = Path(__file__).parents[2]
 TEN = 10
@@ -58,29 +59,45 @@ def is_gone(pid: int) -> bool:
 
 
 def proven(recording: Recording, packets: int) -> bool:
+    return whole(recording) and len(recording.packets) == packets
+
+
+def whole(recording: Recording) -> bool:
     return (
         recording.complete is True
         and recording.dropped == 0
-        and len(recording.packets) == recording.interface_packets == packets
+        and len(recording.packets) == recording.interface_packets
+    )
+
+
+def from_syn_to_last_ack(recording: Recording) -> bool:
+    """Whether it holds one connection, its first segment and its last."""
+    flags = [segment.flags & (SYN | FIN | RST | ACK) for segment in recording.segments()]
+    return (
+        len(flags) == len(recording.packets) >= TEN
+        and flags[:3] == [SYN, SYN | ACK, ACK]
+        and flags.count(FIN | ACK) >= 2
+        and flags[-1] == ACK
     )
 
 
 async def test_two_thousand_experiments_lose_nothing(network: PrivateNetwork) -> None:
-    incomplete = 0
-    sizes: Counter[int] = Counter()
+    bad: list[Recording] = []
+    packets = 0
     with socket.create_server(("127.0.0.1", 0)) as server:
         before = links.rx_packets()
         async with Tcpdump() as capture:
             for _ in range(2000):
                 ten_packets(server)
                 recording = await capture.cut()
-                sizes[len(recording.packets)] += 1
-                incomplete += not recording.complete
+                packets += len(recording.packets)
+                if not (whole(recording) and from_syn_to_last_ack(recording)):
+                    bad.append(recording)
             assert capture._sentinel is not None
             sentinels = capture._sentinel.sent
-    assert (incomplete, sizes) == (0, {TEN: 2000})
+    assert not bad
     # and once more by an independent sum: all that lo received is the experiments and the sentinels
-    assert links.rx_packets() - before == 2000 * TEN + sentinels
+    assert links.rx_packets() - before == packets + sentinels
 
 
 async def test_experiments_with_a_tcpdump_each(network: PrivateNetwork) -> None:
@@ -88,7 +105,9 @@ async def test_experiments_with_a_tcpdump_each(network: PrivateNetwork) -> None:
         for _ in range(30):
             async with Tcpdump() as capture:
                 ten_packets(server)
-                assert proven(await capture.cut(), TEN)
+                recording = await capture.cut()
+                assert whole(recording)
+                assert from_syn_to_last_ack(recording)
 
 
 async def test_one_recording_is_a_capture_of_its_own(network: PrivateNetwork, tmp_path: Path) -> None:
@@ -100,20 +119,19 @@ async def test_one_recording_is_a_capture_of_its_own(network: PrivateNetwork, tm
             ten_packets(server)
             recording = await capture.cut()
             nothing = await capture.cut()
-    assert [packet.frame for packet in recording.packets] == list(range(1, TEN + 1))
+    assert [packet.frame for packet in recording.packets] == list(range(1, len(recording.packets) + 1))
     assert recording.link_type == 1
     times = [packet.time_ns for packet in recording.packets]
     assert times == sorted(times)
     assert begun <= times[0] <= times[-1] <= time.time_ns()
-    segments = recording.segments()
-    assert [segment.flags & 0x07 for segment in segments] == [2, 2, 0, 0, 0, 0, 0, 1, 1, 0]
-    assert sum(segment.length for segment in segments) == 150
+    assert from_syn_to_last_ack(recording)
+    assert {segment.length for segment in recording.segments()} == {0, 50, 100}
     assert proven(nothing, 0)
     recording.save(tmp_path / "saved.pcap")
     read = subprocess.run(
         ["tcpdump", "-n", "-r", tmp_path / "saved.pcap"], capture_output=True, text=True, check=True
     )
-    assert len(read.stdout.splitlines()) == TEN
+    assert len(read.stdout.splitlines()) == len(recording.packets)
 
 
 async def test_what_another_thread_sent_before_the_cut_is_in_it(network: PrivateNetwork) -> None:
