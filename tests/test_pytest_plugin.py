@@ -75,6 +75,24 @@ def test_a_leak_fails_with_diff_ladder_and_capture(live: pytest.Pytester) -> Non
     assert {path.name for path in folder.iterdir()} == {"capture.pcap", "ladder.svg", "ladder.txt"}
 
 
+def test_a_state_that_never_comes_fails_the_test(live: pytest.Pytester) -> None:
+    live.makepyfile(
+        """
+        from testbed import State
+
+        async def test_state(tcp_lab):
+            async with tcp_lab() as lab:
+                await lab.serve("echo", ending="never")
+                client = await lab.connect()
+                client.close()
+                await lab.see_gone("server", timeout=0.3)
+        """
+    )
+    result = live.runpytest_subprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*not so that the kernel has no socket of the server any more*CLOSE_WAIT*"])
+
+
 def test_pcap_on_keeps_what_passed(live: pytest.Pytester) -> None:
     live.makepyfile(GOOD)
     live.runpytest_subprocess("--pcap=on", "--pcap-dir=kept").assert_outcomes(passed=1)

@@ -35,7 +35,7 @@ from ..servers.rpc import RpcServer
 from ..tcp.states import State
 from .client import Client
 from .experiment import Experiment
-from .judgement import Check, check
+from .judgement import Check, Verdict, check
 from .process import ServerProcess
 
 SERVERS: dict[str, type[Server]] = {"echo": EchoServer, "rpc": RpcServer, "http": HttpServer}
@@ -228,36 +228,44 @@ class Lab:
 
     # ------------------------------------------------------------ witnesses
 
+    def hold(self, held: Check) -> None:
+        """Take a check down.  One that fails is an AssertionError, as in any test."""
+        __tracebackhide__ = True
+        self.checks.append(held)
+        if held.verdict is Verdict.FAIL:
+            raise AssertionError(f"not so that {held.statement}: {held.detail}")
+
     def told(self, statement: str, got: object, expected: object) -> None:
-        """Hold what a program was told against what it should be."""
-        self.checks.append(
-            check("program", statement, got == expected, f"was told {got!r}, not {expected!r}")
-        )
+        """Hold what a program was told against what it should be.  AssertionError when it differs."""
+        __tracebackhide__ = True
+        self.hold(check("program", statement, got == expected, f"was told {got!r}, not {expected!r}"))
 
     async def see(
         self, side: Side, state: State, *, timeout: float = 10.0, client: Client | None = None
     ) -> SocketSample | None:
-        """Wait until the kernel shows one end in `state`; what it shows instead is a failed check."""
+        """Wait until the kernel shows one end in `state`.  AssertionError, with what it showed."""
+        __tracebackhide__ = True
         local, remote = self._ends(side, client)
         statement = f"the kernel shows the {side} in {state}"
         try:
             sample = await self.sampler.wait_for(local=local, remote=remote, state=state, timeout=timeout)
         except WitnessTimeout as error:
-            self.checks.append(check("kernel", statement, False, str(error)))
+            self.hold(check("kernel", statement, False, str(error)))
             return None
-        self.checks.append(check("kernel", statement, True))
+        self.hold(check("kernel", statement, True))
         return sample
 
     async def see_gone(self, side: Side, *, timeout: float = 10.0, client: Client | None = None) -> None:
-        """Wait until the kernel has no socket of one end any more (CLOSED)."""
+        """Wait until the kernel has no socket of one end any more.  AssertionError when it still has."""
+        __tracebackhide__ = True
         local, remote = self._ends(side, client)
         statement = f"the kernel has no socket of the {side} any more"
         try:
             await self.sampler.wait_gone(local=local, remote=remote, timeout=timeout)
         except WitnessTimeout as error:
-            self.checks.append(check("kernel", statement, False, str(error)))
+            self.hold(check("kernel", statement, False, str(error)))
             return
-        self.checks.append(check("kernel", statement, True))
+        self.hold(check("kernel", statement, True))
 
     async def pause(self, seconds: float, why: str) -> None:
         """Let a timer of the kernel run; the only wait in the lab that is not for a witness."""

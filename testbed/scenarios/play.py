@@ -19,10 +19,14 @@ from .scenario import Scenario
 Progress = Callable[[str], None]
 
 
-class _ToldLab(Lab):
-    """A lab that also tells somebody each step, while it is taken."""
+class _JudgedLab(Lab):
+    """A lab that tells each step while it is taken, and in which a failed check ends nothing: the
+    experiment goes on, and is judged as a whole."""
 
     progress: Progress | None = None
+
+    def hold(self, held: Check) -> None:
+        self.checks.append(held)
 
     def step(self, text: str, side: Literal["client", "server", "lab"] = "lab", number: int = 1) -> None:
         super().step(text, side, number)
@@ -50,7 +54,7 @@ async def _play_once(
     scenario: Scenario, *, interface: str, out: Path | None, progress: Progress | None
 ) -> RunResult:
     began = time.monotonic()
-    lab = _ToldLab(interface=interface)
+    lab = _JudgedLab(interface=interface)
     lab.progress = progress
     limit = scenario.seconds * 1.5 + 60
     try:

@@ -2,7 +2,8 @@
 
 The processes are forked from a server process that has everything imported (multiprocessing's
 forkserver), so that each starts in milliseconds and single-threaded, as a user namespace wants.
-They die with it, and it dies with us: a killed run leaves nothing behind.
+Each watches for the end of the process that asked for it, and ends with it; the server process ends
+with the last of them.  So a killed run leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ..net.libc import die_with_parent
 from ..net.private import enter_private_network
 from .play import play
 from .result import RunResult
-from .scenario import find
+from .scenario import Scenario, find
 
 Network = Literal["private", "host"]
 LONG = 5.0
@@ -111,8 +112,16 @@ def _work(name: str, net: Network, out: Path | None, pipe: Pipe) -> None:
                 sysctl.set(key, value)
         elif scenario.sysctls:
             raise CapabilityError("it changes settings of the kernel's TCP", "run it in a private network")
-        result = asyncio.run(play(scenario, out=out, progress=lambda text: pipe.send(("step", text))))
+        result = asyncio.run(_play_while_wanted(scenario, out, pipe))
     except CapabilityError as error:
         result = RunResult(name, time.monotonic() - began, problem=error.what, remedy=error.remedy)
     pipe.send(("result", result))
     pipe.close()
+
+
+async def _play_while_wanted(scenario: Scenario, out: Path | None, pipe: Pipe) -> RunResult:
+    """Play, and be gone with the process that asked for it, however that ends."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this is a worker
+    asyncio.get_running_loop().add_reader(parent.sentinel, os._exit, 1)
+    return await play(scenario, out=out, progress=lambda text: pipe.send(("step", text)))

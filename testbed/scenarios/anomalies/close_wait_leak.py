@@ -21,7 +21,7 @@ async def play(lab: Lab) -> None:
         await lab.see("server", State.CLOSE_WAIT, client=client)
     await lab.see("client", State.FIN_WAIT_2)
     grown = server.descriptors() - before
-    lab.checks.append(
+    lab.hold(
         check(
             "kernel",
             f"{CLIENTS} clients leave {CLIENTS} descriptors open",

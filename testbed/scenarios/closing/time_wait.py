@@ -31,7 +31,7 @@ async def play(lab: Lab) -> None:
     await lab.see_gone("server", timeout=NOMINAL + 10)
     lasted = time.monotonic() - began
     # The timer wheel rounds up, by an eighth of the level at worst (kernel/time/timer.c).
-    lab.checks.append(
+    lab.hold(
         check(
             "kernel",
             f"TIME_WAIT lasted {NOMINAL:g} s, and no more than the timer wheel adds",
