@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Literal
@@ -14,11 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import CapabilityError, UsageError
-from ..lab import Verdict
+from ..lab import Check, Verdict
 from ..render import junit
 from ..scenarios import RunResult, Scenario, catalogue, find, run
-from .output import console, print_json, print_ladder, print_story, wrapping
+from .output import console, print_json, print_ladder, print_story, width, wrapping
 
+CHECK_INDENT = 12
 STYLE = {
     Verdict.PASS: "green",
     Verdict.FAIL: "bold red",
@@ -125,18 +127,7 @@ def _show(result: RunResult, scenario: Scenario) -> None:
         print_story("", result.words, result.findings)
         out.print()
     for check in result.checks:
-        mark = {"pass": "+", "fail": "x"}.get(check.verdict, "?")
-        out.print(
-            Text.assemble(
-                f"  {mark} ",
-                (f"{check.witness:8}", "dim"),
-                check.statement,
-                style=STYLE[check.verdict] if check.verdict is not Verdict.PASS else "",
-            )
-        )
-        if check.detail:
-            for line in check.detail.splitlines():
-                out.print(Text(f"             {line}"))
+        _show_check(check)
     if result.artifacts:
         out.print()
         for kind, path in result.artifacts.items():
@@ -149,6 +140,19 @@ def _show(result: RunResult, scenario: Scenario) -> None:
         wrapping().print(Text.assemble(verdict, f"  {scenario.name}: {result.why}"))
         if result.remedy:
             out.print(Text(f"remedy: {result.remedy}"))
+
+
+def _show_check(check: Check) -> None:
+    """One check: a mark, the witness, the statement; the detail of one that did not pass."""
+    out = console()
+    mark = {Verdict.PASS: "+", Verdict.FAIL: "x"}.get(check.verdict, "?")
+    style = "" if check.verdict is Verdict.PASS else STYLE[check.verdict]
+    first, *more = textwrap.wrap(check.statement, width() - CHECK_INDENT)
+    out.print(Text.assemble(f"  {mark} ", (f"{check.witness:8}", "dim"), first, style=style))
+    for line in more:
+        out.print(Text(" " * CHECK_INDENT + line, style))
+    for line in check.detail.splitlines():
+        out.print(Text(f"{'':{CHECK_INDENT}}{line}"))
 
 
 def _show_table(results: list[RunResult], seconds: float) -> None:

@@ -69,6 +69,7 @@ async def _play_once(
     except (Error, OSError) as error:
         return RunResult(scenario.name, time.monotonic() - began, problem=f"it broke off: {error}")
     experiment = lab.experiment
+    title = f"{scenario.name}: {scenario.title}"
     checks = tuple(judge_experiment(scenario, experiment, lab.checks))
     return RunResult(
         scenario.name,
@@ -78,10 +79,10 @@ async def _play_once(
         states=tuple(experiment.state_rows()),
         findings=tuple(experiment.findings),
         words=experiment.story if experiment.connections else "",
-        ladder=experiment.ladder(f"{scenario.name}: {scenario.title}") if experiment.connections else None,
+        ladder=experiment.ladder(title) if experiment.connections else None,
         captured=len(experiment.recording.packets),
         dropped=experiment.recording.dropped,
-        artifacts=experiment.save(out / scenario.name, scenario.name) if out is not None else {},
+        artifacts=experiment.save(out / scenario.name, title) if out is not None else {},
     )
 
 

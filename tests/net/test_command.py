@@ -67,7 +67,12 @@ def started(script: str) -> "subprocess.Popen[str]":
     """A process that runs `script` by `exec_private`, once the script has said a line."""
     code = "import sys; from testbed.net.command import exec_private; sys.exit(exec_private(sys.argv[1:]))"
     return subprocess.Popen(
-        [sys.executable, "-c", code, "sh", "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-c", code, "sh", "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        # a run started in a shell's background ignores SIGINT, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
     )
 
 
