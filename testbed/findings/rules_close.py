@@ -83,10 +83,11 @@ def _closers_side(connection: Connection, evidence: Evidence, closer: Endpoint, 
     """What the closing end may have done: two calls send the same FIN."""
     side = side_of(closer)
     for holder in evidence.held(side):
+        by = f"process {holder.pid} ({holder.command or 'unnamed'})"
         where_held = f" as descriptor {holder.fd}" if holder.fd is not None else ""
         return (
-            f"The {side} {where}: it half-closed (shutdown of its sending direction), and process "
-            f"{holder.pid} ({holder.command or 'unnamed'}) still holds its socket{where_held} ({holder.witness})."
+            f"The {side} {where}: it half-closed (shutdown of its sending direction), and {by} still holds "
+            f"its socket{where_held} ({holder.witness})."
         )
     noted = connection.noted.get(int(Note.KEEP_ALIVE))
     by_closer = noted is not None and (noted.by_client if closer.is_client else noted.count - noted.by_client)

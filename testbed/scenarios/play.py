@@ -19,7 +19,7 @@ from .scenario import Scenario
 Progress = Callable[[str], None]
 
 
-class _JudgedLab(Lab):
+class JudgedLab(Lab):
     """A lab that tells each step while it is taken, and in which a failed check ends nothing: the
     experiment goes on, and is judged as a whole."""
 
@@ -54,7 +54,7 @@ async def _play_once(
     scenario: Scenario, *, interface: str, out: Path | None, progress: Progress | None
 ) -> RunResult:
     began = time.monotonic()
-    lab = _JudgedLab(interface=interface)
+    lab = JudgedLab(interface=interface)
     lab.progress = progress
     limit = scenario.seconds * 1.5 + 60
     try:
@@ -96,13 +96,11 @@ def judge_experiment(scenario: Scenario, experiment: Experiment, during: list[Ch
     )
     if not count:
         return checks
-    if scenario.transcript:
-        compared = [
-            experiment.check_transcript(scenario.transcript, exact=scenario.exact, connection=c)
-            for c in experiment.connections
-        ]
-        bad = [c for c in compared if c.verdict is not compared[0].verdict or c.verdict != "pass"]
-        checks.append(bad[0] if bad else compared[0])
+    compared = [
+        experiment.check_transcript(scenario.transcript, exact=scenario.exact, connection=connection)
+        for connection in experiment.connections
+    ]
+    checks.append(next((c for c in compared if c.verdict is not Verdict.PASS), compared[0]))
     found = experiment.findings
     codes = experiment.finding_codes()
     for code in scenario.findings:

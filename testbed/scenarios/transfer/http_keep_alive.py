@@ -54,7 +54,18 @@ SCENARIO = Scenario(
     title="two requests on one connection, then the idle timeout closes",
     rfc="RFC 9112 sections 9.3 and 9.5",
     play=play,
-    transcript="",
+    transcript="""
+        > S 0:0(0)
+        < S. 0:0(0) ack 1
+        > . 1:1(0) ack 1
+        > P. 1:41(40) ack 1
+        < P. 1:130(129) ack 41      # as long every day: a Date header always has 29 characters
+        > P. 41:81(40) ack 130
+        < P. 130:259(129) ack 81
+        < F. 259:259(0) ack 81
+        > F. 81:81(0) ack 260
+        < . 260:260(0) ack 82
+    """,
     lesson="A request sent at the moment of the server's timeout meets a closing connection: clients must be "
     "ready to retry.",
     seconds=IDLE,

@@ -40,7 +40,16 @@ SCENARIO = Scenario(
     title="GET, Hello World!, close",
     rfc="RFC 9112 section 9.6",
     play=play,
-    transcript="",
+    transcript="""
+        > S 0:0(0)
+        < S. 0:0(0) ack 1
+        > . 1:1(0) ack 1
+        > P. 1:60(59) ack 1
+        < P. 1:149(148) ack 60      # as long every day: a Date header always has 29 characters
+        < F. 149:149(0) ack 60
+        > F. 60:60(0) ack 150
+        < . 150:150(0) ack 61
+    """,
     lesson="With `Connection: close` the end of the reply is the end of the connection, and the server keeps "
     "TIME_WAIT.",
     after=after,

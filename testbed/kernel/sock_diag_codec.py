@@ -1,0 +1,387 @@
+"""NETLINK_SOCK_DIAG for TCP as bytes: questions encoded, answers decoded, no socket opened.
+
+The layouts are the kernel's own (include/uapi/linux: netlink.h, sock_diag.h, inet_diag.h): a
+netlink header of 16 bytes, an inet_diag_msg of 72 and attributes behind it.  Numbers are in the
+machine's byte order, ports and addresses in the network's.
+
+Three kinds of object answer.  A full socket has an inode while a descriptor (or the accept queue's
+taker) holds it; the small ones that Linux keeps for a handshake in progress (a request socket) and
+for TIME_WAIT or an orphan's FIN_WAIT_2 have inode 0, uid 0, empty queues, and no shutdown bits.
+
+Error handling: `CodecError` for an answer that is cut, lies about its lengths or names a state that
+does not exist; `KernelError` for one in which the kernel refuses.  Nothing else is raised, whatever
+the bytes.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import ipaddress
+import os
+import struct
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from ..errors import ExperimentError, UsageError
+from ..tcp.states import State
+from . import tcp_info
+from .sample import SocketAddress, normal
+from .tcp_info import TcpInfo
+
+AF_INET: Final = 2
+AF_INET6: Final = 10
+FAMILIES: Final = (AF_INET, AF_INET6)
+
+STATES: Final[dict[int, State]] = {
+    1: State.ESTABLISHED,
+    2: State.SYN_SENT,
+    3: State.SYN_RECEIVED,
+    4: State.FIN_WAIT_1,
+    5: State.FIN_WAIT_2,
+    6: State.TIME_WAIT,
+    7: State.CLOSED,
+    8: State.CLOSE_WAIT,
+    9: State.LAST_ACK,
+    10: State.LISTEN,
+    11: State.CLOSING,
+}
+"""include/net/tcp_states.h and RFC 9293.  A request socket is shown as 3 (the kernel's own 12 never
+is); 13, sockets that are bound and no more, is not asked for."""
+
+_NUMBERS: Final = {state: number for number, state in STATES.items()}
+
+SOCK_DIAG_BY_FAMILY: Final = 20
+_NOOP, _ERROR, _DONE, _OVERRUN = 1, 2, 3, 4
+_REQUEST, _DUMP, _MULTI, _INTERRUPTED = 0x1, 0x300, 0x2, 0x10
+_IPPROTO_TCP: Final = 6
+_ATTRIBUTE_BYTECODE: Final = 1
+_ATTRIBUTE_INFO: Final = 2
+_ATTRIBUTE_SHUTDOWN: Final = 8
+_INFO_WANTED: Final = 1 << (_ATTRIBUTE_INFO - 1)
+_NO_COOKIE: Final = (1 << 64) - 1
+
+_HEADER: Final = struct.Struct("=IHHII")  # length, type, flags, sequence, port id
+_REQUEST_BODY: Final = struct.Struct("=BBBxI")  # family, protocol, extensions, states
+_PORTS: Final = struct.Struct(">HH16s16s")  # source and destination: ports, then addresses
+_WHICH: Final = struct.Struct("=IQ")  # interface, cookie
+_BODY: Final = struct.Struct("=BBBB36x" + "IQ" + "IIIII")
+_ATTRIBUTE: Final = struct.Struct("=HH")  # length with this header, type
+_OPERATION: Final = struct.Struct("=BBH")  # inet_diag_bc_op: code, yes, no
+_SIZE: Final = _HEADER.size
+_LEAST: Final = _SIZE + _BODY.size
+_JUMP, _SOURCE_IS, _DESTINATION_IS = 1, 11, 12
+_MOST_PORTS: Final = 1000
+
+
+class CodecError(ExperimentError):
+    """What came is no answer that the kernel's headers allow."""
+
+
+class KernelError(ExperimentError):
+    """The kernel answered with an error; `errno` says which."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"the kernel refuses to tell of its sockets: {os.strerror(number)} (errno {number})")
+        self.errno = number
+
+
+class Timer(enum.IntEnum):
+    """Which of a socket's timers is the next to go off (idiag_timer)."""
+
+    NONE = 0
+    RETRANSMISSION = 1
+    """Or a tail-loss probe, or a request socket's SYN-ACK."""
+    KEEPALIVE = 2
+    """Or the first part of an orphan's FIN_WAIT_2, where tcp_fin_timeout is over 60 s."""
+    TIME_WAIT = 3
+    """A small object's end: TIME_WAIT's, or FIN_WAIT_2's of an orphan."""
+    WINDOW_PROBE = 4
+    OTHER = 255
+    """One that this table has no name for."""
+
+
+_TIMERS: Final = {int(timer): timer for timer in Timer}
+
+
+class Shut(enum.IntFlag):
+    """Which directions are over (sk_shutdown)."""
+
+    NOTHING = 0
+    RECEIVE = 1
+    SEND = 2
+
+
+class DiagSocket(NamedTuple):
+    """One TCP socket as inet_diag shows it.
+
+    family       AF_INET or AF_INET6: the socket's; an IPv6 socket may carry an IPv4 connection
+    local        its own end, by numeric address; IPv4 in IPv6 is IPv4, as on the wire
+    remote       the other end; None while there is none
+    timer        the timer that is running, with `timer_ms` milliseconds to go
+    retransmits  unanswered retransmissions, or unanswered probes of KEEPALIVE and WINDOW_PROBE
+    rqueue       bytes received and not read, the peer's FIN counted as one; of a LISTEN socket the
+                 connections waiting for accept()
+    wqueue       bytes (and the FIN) sent or to be sent, not acknowledged; of a LISTEN socket its
+                 backlog
+    uid          the owner's
+    inode        of the descriptor; 0: nobody holds one (an orphan, a small object, not yet accepted)
+    interface    the one it is bound to; 0: none
+    cookie       the kernel's name for this very socket, as long as it lives
+    shut         None for a small object
+    info         only when asked for, and never of a small object
+    """
+
+    family: int
+    local: SocketAddress
+    remote: SocketAddress | None
+    state: State
+    timer: Timer
+    timer_ms: int
+    retransmits: int
+    rqueue: int
+    wqueue: int
+    uid: int
+    inode: int
+    interface: int
+    cookie: int
+    shut: Shut | None
+    info: TcpInfo | None = None
+
+    @property
+    def small(self) -> bool:
+        """Whether it is one of the kernel's small objects (TIME_WAIT and the like), not a socket."""
+        return self.shut is None
+
+
+class Answer(NamedTuple):
+    """What one datagram of the kernel's holds.
+
+    done         a dump is over with it
+    interrupted  the tables changed so that the dump may be incomplete: ask again (NLM_F_DUMP_INTR)
+    """
+
+    sockets: list[DiagSocket]
+    done: bool
+    interrupted: bool
+
+
+# ---------------------------------------------------------------- questions
+
+
+def encode_dump(
+    family: int,
+    sequence: int,
+    *,
+    states: Collection[State] = frozenset(State),
+    ports: Collection[int] = (),
+    info: bool = False,
+) -> bytes:
+    """Ask for every socket of `family` in one of `states`, with one of `ports` at either end if any is given.
+
+    Error handling: UsageError for a port that is none, and for more than 1000 of them.
+    """
+    filters = _either_end(ports)
+    body = _REQUEST_BODY.pack(family, _IPPROTO_TCP, _INFO_WANTED if info else 0, _mask(states))
+    body += _PORTS.pack(0, 0, b"", b"") + _WHICH.pack(0, 0)
+    if filters:
+        body += _attribute(_ATTRIBUTE_BYTECODE, filters)
+    return _message(SOCK_DIAG_BY_FAMILY, _REQUEST | _DUMP, sequence, body)
+
+
+def encode_lookup(
+    local: SocketAddress, remote: SocketAddress, sequence: int, *, interface: int = 0, info: bool = False
+) -> bytes:
+    """Ask for the one socket with these two ends.
+
+    Error handling: UsageError when they are no two numeric addresses of one family.
+    """
+    here, there = (_address_of(*end) for end in (local, remote))
+    if here.version != there.version:
+        raise UsageError(f"no connection goes from {here} to {there}")
+    family = AF_INET if here.version == 4 else AF_INET6
+    body = _REQUEST_BODY.pack(family, _IPPROTO_TCP, _INFO_WANTED if info else 0, _mask(State))
+    body += _PORTS.pack(local[1], remote[1], here.packed, there.packed) + _WHICH.pack(interface, _NO_COOKIE)
+    return _message(SOCK_DIAG_BY_FAMILY, _REQUEST, sequence, body)
+
+
+def _mask(states: Iterable[State]) -> int:
+    return sum(1 << _NUMBERS[state] for state in set(states))
+
+
+def _address_of(host: str, port: int) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        address = ipaddress.ip_address(normal(host, port)[0])
+    except ValueError:
+        raise UsageError(f"{host!r} is no numeric address") from None
+    if not 0 <= port <= 0xFFFF:
+        raise UsageError(f"{port} is no port")
+    return address
+
+
+def _either_end(ports: Collection[int]) -> bytes:
+    """The filter's program: is the source port P, or the destination port P, or ...
+
+    A test goes on by its `yes` and jumps by its `no`, in bytes; a program accepts where it arrives
+    exactly at its end and refuses where it arrives 4 bytes behind it.  The kernel takes jumps only to
+    where the chain of `yes` leads, so a test that holds meets a jump to the end, not the end itself.
+    """
+    wanted = sorted(set(ports))
+    if any(not 0 <= port <= 0xFFFF for port in wanted) or len(wanted) > _MOST_PORTS:
+        raise UsageError(f"sockets are looked for by up to {_MOST_PORTS} ports of 0 to 65535, not {ports!r}")
+    tests = [(code, port) for port in wanted for code in (_SOURCE_IS, _DESTINATION_IS)]
+    program = b""
+    for code, port in reversed(tests):
+        if program:
+            program = _OPERATION.pack(_JUMP, 4, len(program) + 4) + program
+        program = _OPERATION.pack(code, 8, 12) + _OPERATION.pack(0, 0, port) + program
+    return program
+
+
+def _message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
+    return _HEADER.pack(_SIZE + len(body), kind, flags, sequence, 0) + body
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+# ---------------------------------------------------------------- answers
+
+
+def decode(data: bytes, sequence: int) -> Answer:
+    """The sockets in one datagram, those of other questions than number `sequence` left out."""
+    found: list[DiagSocket] = []
+    done = interrupted = False
+    at, end = 0, len(data)
+    while at < end:
+        if at + _SIZE > end:
+            raise CodecError(f"a netlink header is cut after {end - at} bytes")
+        length, kind, flags, number, _ = _HEADER.unpack_from(data, at)
+        if length < _SIZE or at + length > end:
+            raise CodecError(f"a netlink message says that it has {length} bytes where {end - at} are")
+        if number == sequence:
+            interrupted = interrupted or bool(flags & _INTERRUPTED)
+            if kind == SOCK_DIAG_BY_FAMILY:
+                found.append(_socket(data, at, at + length))
+            elif kind == _DONE:
+                _raise_error(data, at, length)
+                done = True
+            elif kind == _ERROR:
+                _raise_error(data, at, length, whole=True)
+                done = True
+            elif kind == _OVERRUN:
+                raise CodecError("the kernel says that an answer was lost")
+            elif kind != _NOOP:
+                raise CodecError(f"a netlink message of type {kind} answers no question about sockets")
+        at += length + -length % 4
+    return Answer(found, done, interrupted)
+
+
+def _raise_error(data: bytes, at: int, length: int, *, whole: bool = False) -> None:
+    """DONE and ERROR begin with an errno, negative; 0 is none.  DONE of old kernels has nothing."""
+    if length < _SIZE + 4:
+        if whole:
+            raise CodecError("the kernel's error is cut before it says which")
+        return
+    number = -struct.unpack_from("=i", data, at + _SIZE)[0]
+    if number < 0 or number > 4095:  # MAX_ERRNO
+        raise CodecError(f"errno {number} is none")
+    if number:
+        raise KernelError(number)
+
+
+def _socket(data: bytes, at: int, end: int) -> DiagSocket:
+    if at + _LEAST > end:
+        raise CodecError(f"a socket's description is cut after {end - at - _SIZE} bytes of {_BODY.size}")
+    body = at + _SIZE
+    family, status, kind, retransmits, interface, cookie, left, rqueue, wqueue, uid, inode = (
+        _BODY.unpack_from(data, body)
+    )
+    source, destination, here, there = _PORTS.unpack_from(data, body + 4)
+    if family not in FAMILIES or status not in STATES:
+        raise CodecError(f"there is no TCP socket of family {family} in state {status}")
+    shut, info = None, None
+    for attribute, start, stop in _attributes(data, at + _LEAST, end):
+        if attribute == _ATTRIBUTE_SHUTDOWN:
+            if stop == start:
+                raise CodecError("the shutdown bits are missing from their attribute")
+            shut = _SHUT[data[start] & 3]
+        elif attribute == _ATTRIBUTE_INFO:
+            info = tcp_info.decode(bytes(data[start:stop]))
+    remote = (_host(family, there), destination) if destination else None
+    return DiagSocket(
+        family,
+        (_host(family, here), source),
+        remote,
+        STATES[status],
+        _TIMERS.get(kind, Timer.OTHER),
+        left,
+        retransmits,
+        rqueue,
+        wqueue,
+        uid,
+        inode,
+        interface,
+        cookie,
+        shut,
+        info,
+    )
+
+
+_SHUT: Final = tuple(Shut(bits) for bits in range(4))
+
+
+def _attributes(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """(type, start, end) of each attribute's value."""
+    while at + _ATTRIBUTE.size <= end:
+        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        if length < _ATTRIBUTE.size or at + length > end:
+            raise CodecError(f"an attribute says that it has {length} bytes where {end - at} are")
+        yield kind, at + _ATTRIBUTE.size, at + length
+        at += length + -length % 4
+    if at < end:
+        raise CodecError("an attribute's header is cut")
+
+
+@functools.lru_cache(maxsize=4096)
+def _host(family: int, packed: bytes) -> str:
+    if family == AF_INET:
+        return str(ipaddress.IPv4Address(packed[:4]))
+    return normal(str(ipaddress.IPv6Address(packed)), 0)[0]
+
+
+# ---------------------------------------------------------------- and back
+
+
+def encode_socket(socket: DiagSocket, sequence: int, *, interrupted: bool = False) -> bytes:
+    """The message in which a kernel would tell of `socket`: what the tests, and a simulated kernel, are made of."""
+    here, there = (_packed(socket.family, end) for end in (socket.local, socket.remote))
+    body = struct.pack(
+        "=BBBB", socket.family, _NUMBERS[socket.state], int(socket.timer), socket.retransmits
+    )
+    body += _PORTS.pack(socket.local[1], socket.remote[1] if socket.remote else 0, here, there)
+    body += _WHICH.pack(socket.interface, socket.cookie)
+    body += struct.pack(
+        "=IIIII", socket.timer_ms, socket.rqueue, socket.wqueue, socket.uid, socket.inode
+    )
+    if socket.shut is not None:
+        body += _attribute(_ATTRIBUTE_SHUTDOWN, bytes([socket.shut]))
+    if socket.info is not None:
+        body += _attribute(_ATTRIBUTE_INFO, tcp_info.encode(socket.info))
+    flags = _MULTI | (_INTERRUPTED if interrupted else 0)
+    return _message(SOCK_DIAG_BY_FAMILY, flags, sequence, body)
+
+
+def encode_done(sequence: int, *, error: int = 0) -> bytes:
+    """The end of a dump, or with errno `error` what a kernel says in its place."""
+    return _message(_ERROR if error else _DONE, _MULTI, sequence, struct.pack("=i", -error))
+
+
+def _packed(family: int, end: SocketAddress | None) -> bytes:
+    if end is None:
+        return b""
+    address = ipaddress.ip_address(end[0])
+    if family == AF_INET6 and address.version == 4:
+        return bytes(10) + b"\xff\xff" + address.packed
+    return address.packed
