@@ -1,0 +1,114 @@
+"""The lab: what it starts it ends, what it was not given it asks for, what was seen it keeps."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import psutil
+import pytest
+
+from testbed.errors import ExperimentError, UsageError
+from testbed.lab import Lab, Verdict
+from testbed.lab.process import ServerProcess
+from testbed.net.private import PrivateNetwork
+from testbed.tcp.states import State
+from testbed.wire.reader import open_capture
+
+
+async def test_everything_started_is_ended_when_the_test_raises(network: PrivateNetwork) -> None:
+    before = set(psutil.Process().children(recursive=True))
+    with pytest.raises(ZeroDivisionError):
+        async with Lab() as lab:
+            await lab.serve("echo", process=True)
+            await lab.connect()
+            raise ZeroDivisionError
+    assert set(psutil.Process().children(recursive=True)) == before
+    assert lab.experiment.connections, "what was seen until then is kept"
+
+
+async def test_a_network_of_its_own_and_back(network: PrivateNetwork) -> None:
+    home = Path("/proc/thread-self/ns/net").readlink()
+    async with Lab(net="private", sysctls={"tcp_fin_timeout": 9}) as lab:
+        assert Path("/proc/thread-self/ns/net").readlink() != home
+        assert Path("/proc/sys/net/ipv4/tcp_fin_timeout").read_text().strip() == "9"
+        await lab.serve("echo", port=2333)
+    assert Path("/proc/thread-self/ns/net").readlink() == home
+
+
+async def test_the_experiment_is_there_only_afterwards(network: PrivateNetwork) -> None:
+    async with Lab() as lab:
+        with pytest.raises(ExperimentError, match="still running"):
+            _ = lab.experiment
+    assert lab.experiment.connections == []
+
+
+async def test_who_holds_the_socket_is_known(network: PrivateNetwork) -> None:
+    async with Lab() as lab:
+        await lab.serve("echo", ending="never", process=True)
+        client = await lab.connect()
+        client.close()
+        await lab.see("server", State.CLOSE_WAIT)
+        assert isinstance(lab.server, ServerProcess)
+        pid = lab.server.pid
+    (holder,) = [h for h in lab.experiment.evidence.holders if h.side == "server"]
+    assert holder.pid == pid
+    assert holder.state == "CLOSE_WAIT"
+    assert holder.fd is not None and holder.fd > 2
+    assert f"Process {pid}" in lab.experiment.words
+
+
+async def test_a_state_not_seen_fails_with_what_was(network: PrivateNetwork) -> None:
+    async with Lab() as lab:
+        await lab.serve("echo")
+        await lab.connect()
+        with pytest.raises(AssertionError, match=r"server in CLOSE_WAIT.*ESTABLISHED"):
+            await lab.see("server", State.CLOSE_WAIT, timeout=0.2)
+    assert [c.verdict for c in lab.checks] == [Verdict.FAIL]
+
+
+async def test_expect_shows_both_conversations(network: PrivateNetwork) -> None:
+    async with Lab() as lab:
+        await lab.serve("echo")
+        client = await lab.connect()
+        client.close()
+        await lab.see_gone("server")
+    with pytest.raises(AssertionError) as failure:
+        lab.experiment.expect("> S 0:0(0)\n< S. 0:0(0) ack 1\n> . 1:1(0) ack 1\n> R. 1:1(0) ack 1")
+    message = str(failure.value)
+    assert "- > R. 1:1(0) ack 1" in message
+    assert "+ > F. 1:1(0) ack 1" in message
+    assert "FIN_WAIT_1 / CLOSE_WAIT" in message
+
+
+async def test_what_is_saved_can_be_read(network: PrivateNetwork, tmp_path: Path) -> None:
+    async with Lab() as lab:
+        await lab.serve("echo")
+        client = await lab.connect()
+        client.close()
+        await lab.see_gone("server")
+    files = lab.experiment.save(tmp_path / "kept", "a close")
+    with open_capture(files["capture"]) as capture:
+        segments = list(capture.segments())
+    assert len(segments) == len(lab.experiment.recording.packets)
+    assert "a close" in Path(files["ladder"]).read_text()
+    assert Path(files["svg"]).read_text().startswith("<svg") or "<svg" in Path(files["svg"]).read_text()
+
+
+async def test_mistakes_are_told(network: PrivateNetwork) -> None:
+    async with Lab() as lab:
+        with pytest.raises(ExperimentError, match="no server yet"):
+            lab.client()
+        with pytest.raises(UsageError, match="gopher"):
+            await lab.serve("gopher")
+        with pytest.raises(UsageError, match="no ending called"):
+            await lab.serve("echo", ending="rude")
+        with socket.create_server(("127.0.0.1", 0)) as holder:
+            port = holder.getsockname()[1]
+            with pytest.raises(ExperimentError, match="cannot listen"):
+                await lab.serve("echo", port=port)
+            with pytest.raises(ExperimentError, match="did not come to listen"):
+                await lab.serve("echo", port=port, process=True)
+    with pytest.raises(UsageError, match="private network only"):
+        async with Lab(sysctls={"tcp_fin_timeout": 9}):
+            pass
