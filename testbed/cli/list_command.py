@@ -26,7 +26,10 @@ def command(long_form: bool, as_json: bool) -> int:
                         "rfc": row.rfc,
                         "lesson": row.lesson,
                         "seconds": row.seconds,
-                        "transcript": [line.strip() for line in row.transcript.splitlines() if line.strip()],
+                        "transcripts": [
+                            [line.strip() for line in text.splitlines() if line.strip()]
+                            for text in row.transcripts
+                        ],
                         "findings": list(row.findings),
                     }
                     for row in rows
@@ -42,7 +45,7 @@ def command(long_form: bool, as_json: bool) -> int:
             click.echo(f"  {row.name:{wide}}  {row.title}{takes}")
             if long_form:
                 click.echo(click.wrap_text(f"{row.lesson} ({row.rfc})", 100, "      ", "      "))
-                for line in filter(None, (text.strip() for text in row.transcript.splitlines())):
+                for line in filter(None, (text.strip() for text in row.transcripts[0].splitlines())):
                     click.echo(f"        {line}")
         click.echo()
     click.echo("testbed run NAME runs one, testbed run --all all of them side by side.")

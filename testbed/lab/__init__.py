@@ -1,8 +1,8 @@
 """One experiment: servers, scripted clients and the witnesses, on one clock."""
 
-from .client import Client
 from .experiment import Experiment
 from .judgement import Check, Verdict
 from .lab import Lab
+from .scripted import Client, ScriptedServer, ScriptedSocket
 
-__all__ = ["Check", "Client", "Experiment", "Lab", "Verdict"]
+__all__ = ["Check", "Client", "Experiment", "Lab", "ScriptedServer", "ScriptedSocket", "Verdict"]

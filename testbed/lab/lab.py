@@ -33,10 +33,10 @@ from ..servers.http import HttpServer
 from ..servers.listener import Server
 from ..servers.rpc import RpcServer
 from ..tcp.states import State
-from .client import Client
 from .experiment import Experiment
 from .judgement import Check, Verdict, check
 from .process import ServerProcess
+from .scripted import Client, ScriptedServer
 
 SERVERS: dict[str, type[Server]] = {"echo": EchoServer, "rpc": RpcServer, "http": HttpServer}
 Side = Literal["client", "server"]
@@ -171,6 +171,13 @@ class Lab:
                 ) from error
             self.server, self.address = server, server.address
         return self.address
+
+    def listen(self, port: int = 0, *, host: str = "127.0.0.1", backlog: int = 128) -> ScriptedServer:
+        """A server that does nothing but what the script says."""
+        server = ScriptedServer((host, port), lambda text: self.step(text, "server"), backlog=backlog)
+        self._stack.callback(server.end)
+        self.address = server.address
+        return server
 
     async def stop_listening(self) -> None:
         """Close the server's listener and what else it has open; connections end as kernels end them."""

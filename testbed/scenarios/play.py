@@ -97,8 +97,8 @@ def judge_experiment(scenario: Scenario, experiment: Experiment, during: list[Ch
     if not count:
         return checks
     compared = [
-        experiment.check_transcript(scenario.transcript, exact=scenario.exact, connection=connection)
-        for connection in experiment.connections
+        experiment.check_transcript(expected, exact=scenario.exact, connection=connection)
+        for expected, connection in zip(scenario.transcripts, experiment.connections, strict=False)
     ]
     checks.append(next((c for c in compared if c.verdict is not Verdict.PASS), compared[0]))
     found = experiment.findings

@@ -38,11 +38,12 @@ class Scenario:
     title       what it shows, in one line
     rfc         where it is written
     play        what is done
-    transcript  what must be seen, in the notation
+    transcript  what must be seen, in the notation; several, in the order in which the connections
+                began, where these differ
     lesson      what to take from it, in a sentence or two
     exact       hold the segments one by one, not only what they mean
     findings    the codes that must be found; no other error or warning may be
-    connections how many connections there must be; each must match the transcript
+    connections how many connections there must be
     attempts    how often it may be tried where the machine's speed decides what the kernel does, such
                 as whether the application is quicker than the delayed ACK; the result tells how often
     seconds     its longest timer, for the progress display
@@ -55,7 +56,7 @@ class Scenario:
     title: str
     rfc: str
     play: Callable[[Lab], Awaitable[None]]
-    transcript: str
+    transcript: str | tuple[str, ...]
     lesson: str
     exact: bool = False
     findings: tuple[str, ...] = ()
@@ -65,6 +66,13 @@ class Scenario:
     sysctls: Mapping[str, int | str] = field(default_factory=dict)
     mtu: int = 1500
     after: Callable[[Experiment], Iterable[Check]] = _nothing_more
+
+    @property
+    def transcripts(self) -> tuple[str, ...]:
+        """What must be seen, for each connection."""
+        if isinstance(self.transcript, str):
+            return (self.transcript,) * self.connections
+        return self.transcript
 
     @property
     def section(self) -> str:

@@ -16,8 +16,8 @@ def test_row(name: str) -> None:
     assert row.title and row.lesson and row.rfc
     assert row.play.__module__.endswith(name.replace("-", "_"))
     assert set(row.findings) <= {rule.code for rule in RULES}
-    if row.transcript:
-        assert parse_transcript(row.transcript)
+    assert len(row.transcripts) == row.connections
+    assert all(parse_transcript(text) for text in row.transcripts)
 
 
 def test_an_unknown_name_is_told_its_neighbours() -> None:

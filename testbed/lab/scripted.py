@@ -1,4 +1,4 @@
-"""A scripted client: plain non-blocking sockets, each step stamped on the experiment's clock.
+"""Scripted sockets: plain and non-blocking, each step stamped on the experiment's clock.
 
 What the program is told (bytes, EOF, an errno) is returned *and* written down, because it is one
 of the three witnesses.  No library stands between the step and the kernel: no reading ahead, no
@@ -21,33 +21,18 @@ Stamp = Callable[[str], None]
 """Writes a step down, with the time."""
 
 
-class Client:
-    """One client socket.
+class ScriptedSocket:
+    """A connected socket of a script: every call stamped, everything it tells returned.
 
     stamp    writes a step down: a call when it is made, what it told when it has returned
     timeout  seconds that any one step may take
     """
 
-    def __init__(self, address: tuple[str, int], stamp: Stamp, *, timeout: float = 20.0) -> None:
-        self.server = address
+    def __init__(self, sock: socket.socket, stamp: Stamp, *, timeout: float = 20.0) -> None:
+        self.socket = sock
+        self.socket.setblocking(False)
         self.timeout = timeout
         self._stamp = stamp
-        self._family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self.socket = socket.socket(self._family, socket.SOCK_STREAM)
-        self.socket.setblocking(False)
-        self.local: tuple[str, int] = ("", 0)
-
-    async def connect(self) -> str:
-        """Connect; returns ``connected`` or the name of the errno."""
-        loop = asyncio.get_running_loop()
-        self._stamp("connect()")
-        try:
-            await asyncio.wait_for(loop.sock_connect(self.socket, self.server), self.timeout)
-        except OSError as error:
-            return self._told("connect()", errno_name(error))
-        finally:
-            self.local = self.socket.getsockname()[:2]
-        return "connected"
 
     async def send(self, data: bytes) -> str:
         """Send all of `data`; returns ``sent`` or the name of the errno."""
@@ -97,6 +82,21 @@ class Client:
         self._stamp("shutdown(SHUT_WR)")
         self.socket.shutdown(socket.SHUT_WR)
 
+    def duplicate(self) -> ScriptedSocket:
+        """Another descriptor of the same socket, as after dup() or fork()."""
+        self._stamp("dup()")
+        return ScriptedSocket(self.socket.dup(), self._stamp, timeout=self.timeout)
+
+    def shutdown_read(self) -> None:
+        """shutdown(SHUT_RD): sends nothing; our reads end."""
+        self._stamp("shutdown(SHUT_RD)")
+        self.socket.shutdown(socket.SHUT_RD)
+
+    def send_urgent(self, data: bytes) -> None:
+        """send() with MSG_OOB: the last byte is urgent (RFC 6093)."""
+        self._stamp(f"send({len(data)} bytes, MSG_OOB)")
+        self.socket.send(data, socket.MSG_OOB)
+
     def close(self) -> None:
         """close(): FIN, or RST where data lies unread."""
         self._stamp("close()")
@@ -127,6 +127,82 @@ class Client:
     def _told(self, what: str, result: str) -> str:
         self._stamp(f"{what} -> {result}")
         return result
+
+
+class Client(ScriptedSocket):
+    """A client of the server at `address`; `connect` it first."""
+
+    def __init__(self, address: tuple[str, int], stamp: Stamp, *, timeout: float = 20.0) -> None:
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(socket.socket(family, socket.SOCK_STREAM), stamp, timeout=timeout)
+        self.server = address
+        self.local: tuple[str, int] = ("", 0)
+
+    async def connect(self) -> str:
+        """Connect; returns ``connected`` or the name of the errno.  `local` is known from the SYN on."""
+        self._stamp("connect()")
+        number = self.socket.connect_ex(self.server)
+        self.local = self.socket.getsockname()[:2]
+        if number == errno.EINPROGRESS:
+            number = await self._outcome()
+        return "connected" if not number else self._told("connect()", errno_name(OSError(number, "")))
+
+    async def _outcome(self) -> int:
+        """The errno of a connect() under way, 0 when it succeeds; ETIMEDOUT when it takes too long for us."""
+        loop = asyncio.get_running_loop()
+        ready = asyncio.Event()
+        loop.add_writer(self.socket, ready.set)
+        try:
+            await asyncio.wait_for(ready.wait(), self.timeout)
+        except TimeoutError:
+            return errno.ETIMEDOUT
+        finally:
+            loop.remove_writer(self.socket)
+        return self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+class ScriptedServer:
+    """A listening socket of a script: nothing is accepted, read or closed but by its steps.
+
+    backlog  as of listen(2): the kernel queues one connection more
+    """
+
+    def __init__(self, address: tuple[str, int], stamp: Stamp, *, backlog: int = 128) -> None:
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.socket.bind(address)
+            self.socket.listen(backlog)
+        except OSError as error:
+            self.socket.close()
+            raise ExperimentError(f"cannot listen on {address[0]}:{address[1]}: {error.strerror}") from error
+        self.socket.setblocking(False)
+        self.address: tuple[str, int] = self.socket.getsockname()[:2]
+        self.accepted: list[ScriptedSocket] = []
+        self._stamp = stamp
+
+    async def accept(self, *, timeout: float = 20.0) -> ScriptedSocket:
+        """Take the next connection.  ExperimentError when none comes in time."""
+        self._stamp("accept()")
+        try:
+            sock, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(self.socket), timeout)
+        except TimeoutError:
+            raise ExperimentError(f"no connection came in {timeout:g} s") from None
+        taken = ScriptedSocket(sock, self._stamp, timeout=timeout)
+        self.accepted.append(taken)
+        return taken
+
+    def close(self) -> None:
+        """Close the listener: the kernel resets the connections that nobody accepted."""
+        self._stamp("close() of the listener")
+        self.socket.close()
+
+    def end(self) -> None:
+        """Close whatever is still open, without a step."""
+        for taken in self.accepted:
+            taken.socket.close()
+        self.socket.close()
 
 
 def errno_name(error: OSError) -> str:
