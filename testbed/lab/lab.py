@@ -26,6 +26,7 @@ from typing import Any, Literal, Self
 from ..capture import Tcpdump
 from ..errors import ExperimentError, UsageError, WitnessTimeout
 from ..kernel import Sampler, SocketSample
+from ..net.firewall import Drop
 from ..net.private import PrivateNetwork
 from ..render.ladder import Step
 from ..servers.echo import EchoServer
@@ -178,6 +179,11 @@ class Lab:
         self._stack.callback(server.end)
         self.address = server.address
         return server
+
+    def drop(self, *match: str, once: bool = False) -> Drop:
+        """A context in which the network loses the packets that match; `once`: only the first."""
+        self.step(f"the network loses {'the next ' if once else ''}{' '.join(match)}")
+        return Drop(match, once=once)
 
     async def stop_listening(self) -> None:
         """Close the server's listener and what else it has open; connections end as kernels end them."""

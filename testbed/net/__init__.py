@@ -5,6 +5,7 @@
     child        trying something in a forked child, with its outcome brought back
     links        interfaces: raised and counted through rtnetlink and /proc/thread-self/net
     sysctl       the TCP settings of a private network
+    firewall     packets dropped on purpose (nftables)
     libc         the system calls that Python 3.11 does not wrap
 
 Linux only; importing is harmless elsewhere, doing anything there is a `CapabilityError`.
