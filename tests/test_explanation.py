@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import io
 import json
 import re
@@ -268,3 +269,31 @@ def test_what_is_no_capture(tmp_path: Path) -> None:
     path.write_bytes(bytes(100))
     with pytest.raises(UnreadableInput, match="not a capture"):
         explain(path)
+
+
+def test_segments_of_chosen_connections_alone(tmp_path: Path) -> None:
+    """The ids count over all the files, and are the same each time."""
+    first = capture(tmp_path / "a.pcap", HANDSHAKE)
+    second = capture(tmp_path / "b.pcap", HALF_CLOSED)
+    everything = document(explain(first, second, segments=True), with_segments=True)["connections"]
+    chosen = explain(first, second, segments={2})
+    assert [c.connection.exchanges is None for c in chosen.connections] == [True, False]
+    one, two = document(chosen, with_segments=True)["connections"]
+    assert two == everything[1]
+    assert one == {**everything[0], "segments": []}
+
+
+def test_the_garbage_collector_runs_again_afterwards(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(bytes(100))
+    with pytest.raises(UnreadableInput):
+        explain(tmp_path / "x")
+    assert gc.isenabled()
+
+
+def test_a_finished_connection_keeps_no_packet_bytes(tmp_path: Path) -> None:
+    closed = HANDSHAKE + "> F. 1:1(0) ack 1\n< F. 1:1(0) ack 2\n> . 2:2(0) ack 2"
+    for text in (closed, HANDSHAKE + "> R 1:1(0)", closed + "\n> R 2:2(0)"):
+        (explained,) = explain(capture(tmp_path / "a.pcap", text)).connections
+        c = explained.connection
+        for segment in (c.last_segment, c.reset_segment):
+            assert segment is None or not segment.data

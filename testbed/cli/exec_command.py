@@ -17,13 +17,14 @@ from ..net.command import exec_private
 )
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD [ARG]...")
 def command(mtu: int, argv: tuple[str, ...]) -> int:
-    """Run CMD in a private network: a loopback and nothing else, gone when CMD has ended.
+    """Run CMD in a private network: a loopback and nothing else, gone when CMD has ended, with whatever
+    CMD has left running in it.
 
     As an ordinary user it runs in a user namespace, in which it may capture and set the
     network's TCP settings.  The exit status is CMD's; 128 + N when signal N ended it.
 
     \b
     testbed exec -- pytest tests/
-    testbed exec -- bash -c 'python -m http.server 8000 & sleep 1; curl -s localhost:8000 | head -1'
+    testbed exec -- sh -c 'redis-server --port 6379 & sleep 1; ./my-tests'
     """
     return exec_private(list(argv), mtu=mtu)

@@ -63,7 +63,9 @@ def command(
     testbed explain --code missing-fin
     """
     if code is not None:
-        return _tell_rule(_rule(code))
+        return _tell_rule(_rule(code), as_json)
+    if segments and not as_json:
+        raise UsageError("--segments goes with --json; a ladder shows them as text: --ladder")
     if not files:
         raise UsageError("say which capture to explain: testbed explain FILE...")
     if code_wanted is not None:
@@ -77,6 +79,8 @@ def command(
         and (host is None or any(host == a.host for a in e.connection.addresses))
         and (port is None or any(port == a.port for a in e.connection.addresses))
     ]
+    if numbers and max(numbers) > len(explanation.connections):
+        raise UsageError(f"there is no connection {max(numbers)}: {len(explanation.connections)} were found")
     if as_json:
         document = explanation.to_json(segments=segments)
         wanted = {e.id for e in chosen}
@@ -88,6 +92,9 @@ def command(
         _write(chosen, out)
     if fail_on is None:
         return 0
+    if not chosen:
+        click.echo("testbed: inconclusive: no connection was seen that could be judged", err=True)
+        return 1
     return int(any(f.severity.rank <= Severity(fail_on).rank for e in chosen for f in e.findings))
 
 
@@ -112,6 +119,8 @@ def _show(explanation: Explanation, chosen: list[Explained], limit: int, ladder:
     for row in rows.findings:
         count = _counted(row.connections, "connection")
         out.print(Text.assemble((f"  {row.severity:8}", STYLE[row.severity]), f"{row.code:28} in {count}"))
+    if explanation.connections and not chosen:
+        out.print("none of them is what was asked for")
     for explained in chosen[:limit]:
         out.print()
         print_story(f"#{explained.id}  ", explained.story, explained.findings)
@@ -147,7 +156,11 @@ def _rule(code: str) -> Rule:
     raise UsageError(f"no finding called {code!r}; there are: {', '.join(rule.code for rule in RULES)}")
 
 
-def _tell_rule(rule: Rule) -> int:
+def _tell_rule(rule: Rule, as_json: bool) -> int:
+    if as_json:
+        fields = ("code", "severity", "title", "meaning", "cause", "remedy", "rfc", "disproof")
+        print_json({"schema": "testbed.finding/1", **{name: str(getattr(rule, name)) for name in fields}})
+        return 0
     out = console()
     out.print(Text.assemble((rule.code, "bold"), f"  {rule.severity}: {rule.title}"))
     for label, text in (

@@ -61,7 +61,9 @@ def command(
     testbed run handshake four-way-close    several, side by side
     testbed run --all --junit report.xml    all of them, a summary table
     """
-    if everything == bool(names):
+    if everything and names:
+        raise UsageError("say which scenarios to run, or --all, not both")
+    if not everything and not names:
         raise UsageError("say which scenarios to run, or --all; `testbed list` shows them")
     scenarios = list(catalogue().values()) if everything else [find(name) for name in dict.fromkeys(names)]
     if out is not None:
@@ -78,9 +80,9 @@ def command(
         _write_junit(junit, results)
     if as_json:
         print_json({"schema": "testbed.run/1", "runs": [result.to_json() for result in results]})
-    elif len(results) == 1:
+    elif len(results) == 1 and results[0].verdict is not Verdict.SKIPPED:
         _show(results[0], scenarios[0])
-    else:
+    elif len(results) > 1:
         _show_table(results, seconds)
     return _status(results, everything)
 
@@ -138,8 +140,6 @@ def _show(result: RunResult, scenario: Scenario) -> None:
         wrapping().print(Text.assemble(verdict, f"  {scenario.name}: {scenario.lesson}"))
     else:
         wrapping().print(Text.assemble(verdict, f"  {scenario.name}: {result.why}"))
-        if result.remedy:
-            out.print(Text(f"remedy: {result.remedy}"))
 
 
 def _show_check(check: Check) -> None:
@@ -158,12 +158,13 @@ def _show_check(check: Check) -> None:
 def _show_table(results: list[RunResult], seconds: float) -> None:
     """Several results: a line each, and the detail of those that did not pass."""
     out = console()
+    wide = max(len(result.scenario) for result in results)
     for result in results:
         segments = f"{result.captured:4} packets" if result.captured else ""
         out.print(
             Text.assemble(
                 (f"{result.verdict:13}", STYLE[result.verdict]),
-                f"{result.scenario:24} {result.seconds:6.2f} s  {segments}",
+                f"{result.scenario:{wide}} {result.seconds:6.2f} s  {segments}",
                 "" if result.verdict is Verdict.PASS else f"  {result.why}",
             )
         )

@@ -7,13 +7,9 @@ import importlib
 import click
 
 
-@click.command(
-    "serve",
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
-    add_help_option=False,
-)
+@click.command("serve", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("protocol", type=click.Choice(["echo", "rpc", "http"]))
-@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF THE SERVER]...")
 def command(protocol: str, options: tuple[str, ...]) -> int:
     """Serve echo, RPC or HTTP until Ctrl-C, with a chosen way of ending connections.
 

@@ -7,7 +7,9 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Final, NoReturn
 
 from ..errors import CapabilityError, UsageError
@@ -17,6 +19,8 @@ from .private import enter_private_network
 
 FORWARDED: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 _LOOK_SECONDS: Final = 0.5
+GRACE_SECONDS: Final = 2.0
+"""What the command leaves running has this long between SIGTERM and SIGKILL."""
 
 
 def exec_private(argv: Sequence[str], *, mtu: int = 1500) -> int:
@@ -24,8 +28,8 @@ def exec_private(argv: Sequence[str], *, mtu: int = 1500) -> int:
 
     Standard streams, directory and environment are the caller's.  SIGINT, SIGTERM, SIGHUP and SIGQUIT
     are handed on; from the terminal the command gets them by itself.  It gets SIGTERM when this
-    process is killed.  Call it from the main thread; other threads may run.
-
+    process is killed.  What it leaves running in that network is ended after it.  Call it from the main
+    thread; other threads may run.
     Error handling: UsageError when the command does not exist or cannot be executed, CapabilityError
     when this user cannot have a private network.
     """
@@ -43,13 +47,16 @@ def exec_private(argv: Sequence[str], *, mtu: int = 1500) -> int:
                 _become(argv, mtu, before, wish, writing)
             os._exit(127)
         os.close(writing)
-        with open(reading, "rb") as pipe:  # noqa: PTH123 - a descriptor
-            problem = pipe.read()
-        if problem:
+        with open(reading, encoding="utf-8") as pipe:  # noqa: PTH123 - a descriptor
+            told = [json.loads(line) for line in pipe]
+        kind, what, remedy = told[-1] if told else ("usage", "the command could not be started", "")
+        if kind != "network":
             os.waitpid(pid, 0)
-            kind, what, remedy = json.loads(problem)
             raise CapabilityError(what, remedy) if kind == "capability" else UsageError(what)
-        return _wait(pid)
+        try:
+            return _wait(pid)
+        finally:
+            _end_all_in(int(what))
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -60,6 +67,7 @@ def _become(
     """In the child: enter the network, and become the command."""
     try:
         enter_private_network(mtu=mtu)
+        _tell(writing, "network", str(Path("/proc/self/ns/net").stat().st_ino))
         wish()  # after the new credentials, which would have taken it back
         for number in (*FORWARDED, signal.SIGPIPE, signal.SIGXFSZ):
             # what Python ignores or handles is not what a program expects to start with
@@ -81,7 +89,33 @@ def _become(
 
 
 def _tell(writing: int, kind: str, what: str, remedy: str = "") -> None:
-    os.write(writing, json.dumps([kind, what, remedy]).encode())
+    os.write(writing, json.dumps([kind, what, remedy]).encode() + b"\n")
+
+
+def _end_all_in(network: int) -> None:
+    """End what the command has left running: every process whose network is the one made for it."""
+    for number, patience in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, 1.0)):
+        deadline = time.monotonic() + patience
+        left = _processes_in(network)
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+        while left and time.monotonic() < deadline:
+            time.sleep(0.01)
+            left = _processes_in(network)
+        if not left:
+            return
+
+
+def _processes_in(network: int) -> list[int]:
+    """The processes in a network, by the number of its namespace."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # it has just ended, or is somebody else's
+                if (entry / "ns/net").stat().st_ino == network:
+                    found.append(int(entry.name))
+    return found
 
 
 def _wait(pid: int) -> int:

@@ -21,7 +21,9 @@ class RunResult:
     ladder     None where no connection was seen
     captured   packets recorded; `dropped` None where nobody said
     artifacts  files written, by kind
-    problem    why there is no verdict, where there is none (skipped, or it broke off)
+    problem    why it broke off, where it did
+    remedy     what to do about it, where this machine cannot run it: then it is skipped
+    seen       False where nobody saw how it went: then it is inconclusive
     """
 
     scenario: str
@@ -37,12 +39,15 @@ class RunResult:
     artifacts: dict[str, str] = field(default_factory=dict)
     problem: str = ""
     remedy: str = ""
+    seen: bool = True
 
     @property
     def verdict(self) -> Verdict:
-        """The worst check's; skipped where this machine cannot do it, fail where it broke off."""
+        """The worst check's; where it broke off: skipped, inconclusive or fail, by the reason."""
         if self.remedy:
             return Verdict.SKIPPED
+        if not self.seen:
+            return Verdict.INCONCLUSIVE
         return Verdict.FAIL if self.problem else worst(self.checks)
 
     @property

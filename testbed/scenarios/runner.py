@@ -81,6 +81,7 @@ def run(
                         name,
                         time.monotonic() - began,
                         problem=f"its process ended with status {worker.exitcode}",
+                        seen=False,
                     )
                 if kind == "step":
                     if report is not None:

@@ -67,16 +67,28 @@ def compare(expected: Sequence[Line], connection: Connection, *, exact: bool = F
     else:
         want = meaning(expected)
         seen = meaning(line_of(e) for e in exchanges if not e.notes & REPEATED)
-    left, right = [str(line) for line in want], [str(line) for line in seen]
+    key = str if exact else _gist
+    left, right = [key(line) for line in want], [key(line) for line in seen]
     stamps = _stamps(connection)
+
+    def stamped(mark: str, line: Line) -> str:
+        return f"{mark} {line!s:<34}{stamps.get(_place(line), '')}".rstrip()
+
     diff: list[str] = []
     for op, a0, a1, b0, b1 in difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
         if op == "equal":
-            diff.extend(f"  {text:<34}{stamps.get(text, '')}" for text in right[b0:b1])
+            diff.extend(stamped(" ", line) for line in seen[b0:b1])
         else:
-            diff.extend(f"- {text}" for text in left[a0:a1])
-            diff.extend(f"+ {text:<34}{stamps.get(text, '')}" for text in right[b0:b1])
-    return Comparison(left == right, tuple(line.rstrip() for line in diff))
+            diff.extend(f"- {line}" for line in want[a0:a1])
+            diff.extend(stamped("+", line) for line in seen[b0:b1])
+    return Comparison(left == right, tuple(diff))
+
+
+def _gist(line: Line) -> str:
+    """What of a line must agree: of data only who sent which bytes, as its ACK and PSH are timing."""
+    if line.length and not line.flags & (SYN | FIN | RST):
+        return f"{line.direction} {line.seq}:{line.end}"
+    return str(replace(line, flags=line.flags & ~PSH))
 
 
 def meaning(lines: Iterable[Line]) -> list[Line]:
@@ -99,7 +111,7 @@ def meaning(lines: Iterable[Line]) -> list[Line]:
         for part in _parts(line):
             last = said[-1] if said else None
             if last is not None and _continues(last, part):
-                said[-1] = replace(last, length=last.length + part.length)
+                said[-1] = replace(part, seq=last.seq, length=last.length + part.length)
             else:
                 said.append(part)
         if line.seq is not None:
@@ -126,7 +138,7 @@ def _parts(line: Line) -> Iterable[Line]:
     """Data, then the control bit it carried.  The ACK of data is timing; that of a SYN, FIN, RST is not."""
     control = line.flags & (SYN | FIN | RST)
     if line.length and not line.flags & SYN:
-        yield Line(line.direction, ACK, line.seq, line.length, 0)
+        yield replace(line, flags=line.flags & ~control, win=None, options=None)
     if control or not line.length:
         seq = line.end if line.length and not line.flags & SYN else line.seq
         yield Line(line.direction, line.flags & ~PSH, seq, 0, line.ack)
@@ -158,16 +170,18 @@ def _answers(line: Line, probe: Line) -> bool:
     )
 
 
-def _stamps(connection: Connection) -> dict[str, str]:
-    """For each line's text, when it was and what states it left, for the side of a diff."""
-    stamps: dict[str, str] = {}
+def _stamps(connection: Connection) -> dict[tuple[str, int, int | None], str]:
+    """For each direction and number, when it was first sent and what states that left."""
+    stamps: dict[tuple[str, int, int | None], str] = {}
     for exchange in connection.exchanges or ():
-        segment = exchange.segment
-        states = [
-            connection.state_after(segment.frame, end) or "-"
-            for end in (connection.client, connection.server)
-        ]
-        stamp = f"  # {(segment.time_ns - connection.start_ns) / 1e9:9.6f} s  {states[0]} / {states[1]}"
-        for part in (line_of(exchange), *_parts(line_of(exchange))):
-            stamps.setdefault(str(part), stamp)
+        frame, time_ns = exchange.segment.frame, exchange.segment.time_ns
+        states = [connection.state_after(frame, end) or "-" for end in (connection.client, connection.server)]
+        stamp = f"  # {(time_ns - connection.start_ns) / 1e9:9.6f} s  {states[0]} / {states[1]}"
+        for part in _parts(line_of(exchange)):
+            stamps.setdefault(_place(part), stamp)
     return stamps
+
+
+def _place(line: Line) -> tuple[str, int, int | None]:
+    """Direction, control bits and number: enough to find a line's segment again."""
+    return (line.direction, line.flags & (SYN | FIN | RST), line.seq)

@@ -1,11 +1,15 @@
 """A private network around each test that asks for one; skipped where this user can have none."""
 
+import socket
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 
 from testbed.errors import CapabilityError
 from testbed.net.private import PrivateNetwork
+
+PORT = 2333
 
 
 @pytest.fixture
@@ -19,3 +23,23 @@ def network() -> Iterator[PrivateNetwork]:
         yield private
     finally:
         private.__exit__(None, None, None)
+
+
+class Pair(NamedTuple):
+    """A connection with both ends in this process."""
+
+    client: socket.socket
+    server: socket.socket
+    address: tuple[str, int]
+    """The client's."""
+
+
+@pytest.fixture
+def pair(network: PrivateNetwork) -> Iterator[Pair]:
+    with (
+        socket.create_server(("127.0.0.1", PORT)) as listener,
+        socket.create_connection(listener.getsockname(), timeout=10) as client,
+    ):
+        server, _ = listener.accept()
+        with server:
+            yield Pair(client, server, client.getsockname())

@@ -47,6 +47,8 @@ async def test_who_holds_the_socket_is_known(network: PrivateNetwork) -> None:
     async with Lab() as lab:
         await lab.serve("echo", ending="never", process=True)
         client = await lab.connect()
+        await client.send(b"hello\r\n")
+        await client.recv_exactly(18)  # answered, and so accepted: nobody holds what is not
         client.close()
         await lab.see("server", State.CLOSE_WAIT)
         assert isinstance(lab.server, ServerProcess)

@@ -104,3 +104,9 @@ def test_a_killed_run_takes_its_command_along(tmp_path: Path) -> None:
 def test_a_command_starts_with_the_default_signals() -> None:
     # Python ignores SIGPIPE; a program that inherits that writes into a closed pipe for ever
     assert exec_private(["sh", "-c", "kill -PIPE $$; exit 3"]) == 128 + signal.SIGPIPE
+
+
+def test_what_it_leaves_running_is_ended(tmp_path: Path) -> None:
+    assert exec_private(["sh", "-c", f"sleep 600 & echo $! > {tmp_path}/pid; exit 5"]) == 5
+    pid = int((tmp_path / "pid").read_text())
+    assert not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]

@@ -22,7 +22,7 @@ TWINS = {
     "rpc-call": ("linger-zero", "+ < R. 255:255(0) ack 106"),
     "three-segment-close": ("slow", "it took 4"),
     "four-way-close": ("never", "was not seen in TIME_WAIT"),
-    "half-close": ("polite", "+ < . 1:19(18) ack 0"),
+    "half-close": ("polite", "+ < P. 1:19(18) ack 8"),
     "linger-zero": ("polite", "was told 'EOF', not 'ECONNRESET'"),
 }
 

@@ -61,3 +61,9 @@ def test_roles_by_port() -> None:
         (connection,) = Tracker(keep=True).feed_all([row._replace(flow=flow)])
         assert connection.roles == "inferred" and connection.addresses[1].port == "2333"
         assert connection.exchanges is not None and connection.exchanges[0].from_client is from_client
+
+
+def test_keeps_the_segments_of_the_numbers_asked_for() -> None:
+    rows = segments(HANDSHAKE) + segments(HANDSHAKE, client_isn=70_000, frame=4)
+    kept = Tracker(keep={2}).feed_all(rows).connections
+    assert [c.exchanges is None for c in kept] == [True, False]

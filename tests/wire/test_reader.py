@@ -222,6 +222,23 @@ def test_a_corrupt_gzip_stream() -> None:
     assert ["gzip" in problem for problem in opened.problems] == [True]
 
 
+@pytest.mark.parametrize("tagged", [False, True])
+def test_a_record_shorter_than_the_ip_packet_in_it(tagged: bool) -> None:
+    """A tool cut the packet and wrote the cut length as the original one."""
+    stream = io.BytesIO()
+    writer = PcapWriter(stream, 1)
+    whole = frame(1, bytes(500))
+    tag = b"\x81\0\0\1" if tagged else b""  # the walk through the layers, not the fast path
+    for number, (data, original) in enumerate([(whole, 554), (whole[:80], 80), (whole[:80], 554)], 1):
+        data, original = data[:12] + tag + data[12:], original + len(tag)
+        writer.write(Packet(number, number, 1, data, original))
+    opened = open_capture(io.BytesIO(stream.getvalue()))
+    assert [segment.length for segment in opened.segments()] == [500] * 3
+    assert opened.truncated == 2
+    (problem,) = opened.problems
+    assert problem.startswith("1 packet is longer by the IP header") and "frame 2" in problem
+
+
 def test_a_link_type_that_is_not_decoded() -> None:
     stream = io.BytesIO()
     PcapWriter(stream, 195).write(Packet(1, 0, 195, b"abc", 3))
@@ -302,7 +319,7 @@ def test_segments_are_those_that_tshark_finds(path: Path) -> None:
     rows = {int(row["frame.number"]): row for row in truth(path)}
     with open_capture(path) as opened:
         segments = {s.frame: s for s in opened.segments() if s.frame in rows}
-    assert opened.problems == []
+    assert opened.problems == [p for p in opened.problems if "longer by the IP header" in p]
     assert set(segments) == {number for number, row in rows.items() if row["tcp.flags"]}
     for number, segment in segments.items():
         row = rows[number]
