@@ -37,11 +37,12 @@ def missing_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]
             return
         until = connection.reset_segment.time_ns
     since = until - max(closer.fin_time, silent.next_seq_time)
-    settled = since >= SETTLED_NS or bool(held)
+    settled = since >= SETTLED_NS
     if connection.reset_by is not None and not settled:
         return
     text = (
-        f"The {side_of(silent)} never sent a FIN. The {side_of(closer)} ended its direction with the FIN in "
+        f"The {side_of(silent)} {'never sent a FIN' if settled else 'has sent no FIN so far'}. "
+        f"The {side_of(closer)} ended its direction with the FIN in "
         f"frame {closer.fin_frame}"
     )
     if closer.fin_acked_frame:
@@ -57,8 +58,8 @@ def missing_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]
         closers_state, state, left = *states, "was"
         text += f", and {duration(since)} later the RST in frame {connection.reset_frame} ended it. "
     text += (
-        f"The {side_of(silent)} {left} in {state}: its application had been told of the end of the stream "
-        f"and did not close the socket."
+        f"The {side_of(silent)} {left} in {state}: its application has not closed the socket; it read the "
+        "end of the stream and went on, or it does not read."
     )
     for holder in held:
         text += " " + _held_by(holder.command, holder.pid, holder.fd, holder.state, holder.witness)
@@ -189,7 +190,7 @@ def half_close(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
 
 def simultaneous_close(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     """Both FINs crossed."""
-    if all(any(t.state is State.CLOSING for t in end.transitions) for end in ends(connection)):
+    if all(State.CLOSING in [t.state for t in end.transitions] for end in ends(connection)):
         yield Finding(
             "simultaneous-close",
             Severity.INFO,

@@ -1,10 +1,20 @@
 """What the kernel says of its sockets: the second witness, beside the wire.
 
 sample            one socket as seen at one time, and how a set of them is searched
-psutil_witness    the socket tables through psutil: portable, polled, and so blind between polls
+sampler           the tables sampled in the background, by the best witness that answers here
+sock_diag         NETLINK_SOCK_DIAG: dumps and exact look-ups, with queues, timers and inodes
+sock_diag_codec   its bytes, pure; tcp_info has the struct of that name
+diag_socket       one socket as sock_diag shows it
+readings          what its queues, timers and holder mean
+owners            which process holds a socket, by inode
+psutil_witness    the same tables through psutil: portable
 """
 
-from .psutil_witness import Sampler, sockets
+from .diag_socket import DiagSocket
+from .psutil_witness import sockets
+from .readings import Reading, readings
 from .sample import SocketSample
+from .sampler import Sampler
+from .sock_diag import SockDiag
 
-__all__ = ["Sampler", "SocketSample", "sockets"]
+__all__ = ["DiagSocket", "Reading", "Sampler", "SockDiag", "SocketSample", "readings", "sockets"]

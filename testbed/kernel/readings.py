@@ -3,6 +3,10 @@
 The state alone does not say who is late.  CLOSE_WAIT is an application that has not read the end
 yet, or one that read it and forgot to close; FIN_WAIT_2 is a living half-close, or an orphan that
 Linux counts down.  Each reading is one row of `READINGS`.
+
+One row cannot be more certain than the kernel is: where the peer's last data and its FIN came close
+together, Linux takes the FIN out of the queue with the read that returns the last byte.  So
+`not-closed` may be a program that has all the data and has not called read() once more.
 """
 
 from __future__ import annotations
@@ -61,7 +65,8 @@ READINGS: tuple[Row, ...] = (
     Row("eof-unread", _in(State.CLOSE_WAIT), lambda s: _held(s) and s.rqueue == 1,
         "the peer's FIN is in the receive queue: the application has not read the end of the stream"),
     Row("not-closed", _in(State.CLOSE_WAIT), lambda s: _held(s) and s.rqueue == 0,
-        "the application has read the end of the stream and not closed its socket: a leak while it lasts"),
+        "the application has read all, the end of the stream included, and not closed its socket: a leak"
+        " while it lasts"),
     Row("data-unread", _in(State.CLOSE_WAIT), lambda s: _held(s) and s.rqueue > 1,
         "{unread} bytes are unread in front of the peer's FIN: a close() now sends RST"),
     Row("orphan", _in(State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK), _nobody,

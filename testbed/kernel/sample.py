@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..tcp.states import State
+
+if TYPE_CHECKING:
+    from .diag_socket import DiagSocket
 
 SocketAddress = tuple[str, int]
 """A numeric address and a port."""
 
 Where = SocketAddress | int | None
 """Which sockets are meant: an address and a port, a port at any address, or any at all."""
+
+
+Witness = Literal["sock_diag", "psutil"]
+"""Who says so."""
 
 
 class SocketSample(NamedTuple):
@@ -22,9 +29,12 @@ class SocketSample(NamedTuple):
     local      its own end, by numeric address; an IPv4 connection of an IPv6 socket by its IPv4 addresses
     remote     the other end; None while there is none (LISTEN)
     state      RFC 9293's name; None: the socket was there before and is no longer in the tables
-    pid, fd    who holds it, None where nobody does (TIME_WAIT, an orphan) or it may not be seen
+    pid, fd    who holds it, None where nobody does (TIME_WAIT, an orphan), it may not be seen, or was
+               not looked for yet (`Sampler.owner`)
     command    that process's name
-    witness    "psutil"
+    witness    "sock_diag" or "psutil"
+    inode      of the descriptor; 0 where nobody holds one; None where the witness does not say
+    diag       what sock_diag tells besides: queues, timers, what half is shut
     """
 
     time_ns: int
@@ -34,7 +44,9 @@ class SocketSample(NamedTuple):
     pid: int | None
     fd: int | None
     command: str | None
-    witness: str
+    witness: Witness
+    inode: int | None = None
+    diag: DiagSocket | None = None
 
     def __str__(self) -> str:
         holder = f" held by {self.command or 'process'} {self.pid}, fd {self.fd}" if self.pid else ""

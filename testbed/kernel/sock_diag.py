@@ -19,14 +19,14 @@ import struct
 import threading
 from collections.abc import Collection
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from ..errors import CapabilityError, ExperimentError, UsageError
 from ..net.libc import require_linux
 from ..tcp.states import State
 from .diag_socket import AF_INET6, FAMILIES, DiagSocket
 from .sample import SocketAddress, normal
-from .sock_diag_codec import Answer, CodecError, KernelError, decode, encode_dump, encode_lookup
+from .sock_diag_codec import Answer, CodecError, KernelError, Recall, decode, encode_dump, encode_lookup
 
 _NETLINK_SOCK_DIAG: Final = 4
 _BUFFER: Final = 256 * 1024
@@ -51,6 +51,7 @@ class SockDiag:
         self._lock = threading.Lock()
         self._sequence = 0
         self._buffer = bytearray(_BUFFER)
+        self._recall = Recall()
         try:
             self._socket = socket.socket(
                 socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG
@@ -92,6 +93,7 @@ class SockDiag:
         states: Collection[State] = frozenset(State),
         ports: Collection[int] = (),
         families: Collection[int] = FAMILIES,
+        bound: bool = False,
         info: bool = False,
     ) -> list[DiagSocket]:
         """Every socket in one of `states`, with one of `ports` at either end if any is given.
@@ -99,25 +101,25 @@ class SockDiag:
         The kernel does the choosing.  A dump is no snapshot: sockets come and go while it is read, and
         a socket may be told of twice, in two states, when it is handed to a small object meanwhile.
 
-        info  with TCP_INFO, which about doubles the time
+        bound  sockets too that have a port and are neither listening nor connected, as CLOSED (Linux 6.8)
+        info   with TCP_INFO, which about doubles the time
 
         Error handling: as the class says; ExperimentError when the tables changed under five dumps in
         a row.
         """
         found: list[DiagSocket] = []
         with self._lock:
+            self._recall.turn()
             for family in families:
-                found += self._dump(family, states, ports, info)
+                found += self._dump(family, states=states, ports=ports, bound=bound, info=info)
         return found
 
-    def _dump(
-        self, family: int, states: Collection[State], ports: Collection[int], info: bool
-    ) -> list[DiagSocket]:
+    def _dump(self, family: int, **options: Any) -> list[DiagSocket]:
         for _ in range(_MOST_TRIES):
             self._sequence = self._sequence % 0xFFFF_FFFF + 1
-            question = encode_dump(family, self._sequence, states=states, ports=ports, info=info)
+            question = encode_dump(family, self._sequence, **options)
             try:
-                answer = self._ask(question, whole=True)
+                answer = self._ask(question, whole=True, recall=None if options["info"] else self._recall)
             except KernelError as error:
                 if family == AF_INET6 and error.errno == errno.ENOENT:  # a kernel without IPv6
                     return []
@@ -134,10 +136,13 @@ class SockDiag:
         states: Collection[State] = frozenset(State),
         ports: Collection[int] = (),
         families: Collection[int] = FAMILIES,
+        bound: bool = False,
         info: bool = False,
     ) -> list[DiagSocket]:
         """`dump`, while the event loop goes on."""
-        return await asyncio.to_thread(self.dump, states=states, ports=ports, families=families, info=info)
+        return await asyncio.to_thread(
+            self.dump, states=states, ports=ports, families=families, bound=bound, info=info
+        )
 
     def lookup(
         self, local: SocketAddress, remote: SocketAddress, *, interface: int = 0, info: bool = False
@@ -164,7 +169,7 @@ class SockDiag:
 
     # ---- the conversation
 
-    def _ask(self, question: bytes, *, whole: bool) -> Answer:
+    def _ask(self, question: bytes, *, whole: bool, recall: Recall | None = None) -> Answer:
         """Send `question` and read its answer: one message, or the `whole` of a dump up to its end."""
         if self._socket.fileno() < 0:
             raise UsageError("this SockDiag is closed; make another one")
@@ -173,7 +178,7 @@ class SockDiag:
         try:
             self._socket.sendto(question, (0, 0))
             while True:
-                answer = decode(self._receive(), self._sequence)
+                answer = decode(self._receive(), self._sequence, recall)
                 found += answer.sockets
                 interrupted = interrupted or answer.interrupted
                 if answer.done or (found and not whole):
@@ -204,8 +209,8 @@ def available() -> bool:
     return False
 
 
-def _incapable(why: str) -> CapabilityError:
+def _incapable(why: str | None) -> CapabilityError:
     return CapabilityError(
-        f"the kernel does not answer NETLINK_SOCK_DIAG ({why})",
+        f"the kernel does not answer NETLINK_SOCK_DIAG ({why or 'no reason given'})",
         "run on Linux with CONFIG_INET_DIAG (modprobe tcp_diag), or look through psutil",
     )

@@ -19,7 +19,7 @@ import functools
 import ipaddress
 import os
 import struct
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 from ..errors import ExperimentError, UsageError
@@ -27,6 +27,7 @@ from ..tcp.states import State
 from . import tcp_info
 from .diag_socket import AF_INET, AF_INET6, FAMILIES, DiagSocket, Shut, Timer
 from .sample import SocketAddress, normal
+from .tcp_info import TcpInfo
 
 STATES: Final[dict[int, State]] = {
     1: State.ESTABLISHED,
@@ -42,7 +43,7 @@ STATES: Final[dict[int, State]] = {
     11: State.CLOSING,
 }
 """include/net/tcp_states.h and RFC 9293.  A request socket is shown as 3 (the kernel's own 12 never
-is); 13, sockets that are bound and no more, is not asked for."""
+is); 13 in a question means sockets that are bound and no more, which are shown as 7."""
 
 _NUMBERS: Final = {state: number for number, state in STATES.items()}
 
@@ -64,7 +65,6 @@ _BODY: Final = struct.Struct("=BBBB36x" + "IQ" + "IIIII")
 _ATTRIBUTE: Final = struct.Struct("=HH")  # length with this header, type
 _OPERATION: Final = struct.Struct("=BBH")  # inet_diag_bc_op: code, yes, no
 _SIZE: Final = _HEADER.size
-_LEAST: Final = _SIZE + _BODY.size
 _JUMP, _SOURCE_IS, _DESTINATION_IS = 1, 11, 12
 _MOST_PORTS: Final = 1000
 
@@ -106,14 +106,17 @@ def encode_dump(
     *,
     states: Collection[State] = frozenset(State),
     ports: Collection[int] = (),
+    bound: bool = False,
     info: bool = False,
 ) -> bytes:
     """Ask for every socket of `family` in one of `states`, with one of `ports` at either end if any is given.
 
+    bound  those too that have a port and are neither listening nor connected; shown as CLOSED (Linux 6.8)
+
     Error handling: UsageError for a port that is none, and for more than 1000 of them.
     """
     filters = _either_end(ports)
-    body = _REQUEST_BODY.pack(family, _IPPROTO_TCP, _INFO_WANTED if info else 0, _mask(states))
+    body = _REQUEST_BODY.pack(family, _IPPROTO_TCP, _INFO_WANTED if info else 0, _mask(states) | bound << 13)
     body += _PORTS.pack(0, 0, b"", b"") + _WHICH.pack(0, 0)
     if filters:
         body += _attribute(_ATTRIBUTE_BYTECODE, filters)
@@ -180,21 +183,40 @@ def _attribute(kind: int, value: bytes) -> bytes:
 # ---------------------------------------------------------------- answers
 
 
-def decode(data: bytes, sequence: int) -> Answer:
+class Recall:
+    """The sockets of the last dump by their bytes: one that has not changed at all is not decoded again."""
+
+    def __init__(self) -> None:
+        self.before: dict[bytes, DiagSocket] = {}
+        self.now: dict[bytes, DiagSocket] = {}
+
+    def turn(self) -> None:
+        """Another dump begins; what is not in it is forgotten."""
+        self.before, self.now = self.now, {}
+
+
+def decode(data: bytes, sequence: int, recall: Recall | None = None) -> Answer:
     """The sockets in one datagram, those of other questions than number `sequence` left out."""
     found: list[DiagSocket] = []
     done = interrupted = False
+    header = _HEADER.unpack_from
+    before, now = (recall.before, recall.now) if recall else (None, None)
     at, end = 0, len(data)
     while at < end:
         if at + _SIZE > end:
             raise CodecError(f"a netlink header is cut after {end - at} bytes")
-        length, kind, flags, number, _ = _HEADER.unpack_from(data, at)
+        length, kind, flags, number, _ = header(data, at)
         if length < _SIZE or at + length > end:
             raise CodecError(f"a netlink message says that it has {length} bytes where {end - at} are")
         if number == sequence:
-            interrupted = interrupted or bool(flags & _INTERRUPTED)
+            interrupted = interrupted or flags & _INTERRUPTED != 0
             if kind == SOCK_DIAG_BY_FAMILY:
-                found.append(_socket(data, at, at + length))
+                body = data[at + _SIZE : at + length]
+                if before is None or now is None:
+                    found.append(_socket(body))
+                else:
+                    now[body] = socket = before.get(body) or _socket(body)
+                    found.append(socket)
             elif kind == _DONE:
                 _raise_error(data, at, length)
                 done = True
@@ -222,24 +244,17 @@ def _raise_error(data: bytes, at: int, length: int, *, whole: bool = False) -> N
         raise KernelError(number)
 
 
-def _socket(data: bytes, at: int, end: int) -> DiagSocket:
-    if at + _LEAST > end:
-        raise CodecError(f"a socket's description is cut after {end - at - _SIZE} bytes of {_BODY.size}")
-    body = at + _SIZE
+def _socket(body: bytes) -> DiagSocket:
+    if len(body) < _BODY.size:
+        raise CodecError(f"a socket's description is cut after {len(body)} bytes of {_BODY.size}")
     family, status, kind, retransmits, interface, cookie, left, rqueue, wqueue, uid, inode = (
-        _BODY.unpack_from(data, body)
+        _BODY.unpack_from(body)
     )
-    source, destination, here, there = _PORTS.unpack_from(data, body + 4)
+    source, destination, here, there = _PORTS.unpack_from(body, 4)
     if family not in FAMILIES or status not in STATES:
         raise CodecError(f"there is no TCP socket of family {family} in state {status}")
-    shut, info = None, None
-    for attribute, start, stop in _attributes(data, at + _LEAST, end):
-        if attribute == _ATTRIBUTE_SHUTDOWN:
-            if stop == start:
-                raise CodecError("the shutdown bits are missing from their attribute")
-            shut = _SHUT[data[start] & 3]
-        elif attribute == _ATTRIBUTE_INFO:
-            info = tcp_info.decode(bytes(data[start:stop]))
+    tail = body[_BODY.size :]
+    shut, info = _attributes(tail) if len(tail) <= _SHORT else _read_attributes(tail)
     remote = (_host(family, there), destination) if destination else None
     return DiagSocket(
         family,
@@ -260,16 +275,30 @@ def _socket(data: bytes, at: int, end: int) -> DiagSocket:
     )
 
 
-def _attributes(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """(type, start, end) of each attribute's value."""
-    while at + _ATTRIBUTE.size <= end:
+def _read_attributes(data: bytes) -> tuple[Shut | None, TcpInfo | None]:
+    """What is behind a socket's description."""
+    shut, info = None, None
+    at, end = 0, len(data)
+    while at < end:
+        if at + _ATTRIBUTE.size > end:
+            raise CodecError("an attribute's header is cut")
         length, kind = _ATTRIBUTE.unpack_from(data, at)
         if length < _ATTRIBUTE.size or at + length > end:
             raise CodecError(f"an attribute says that it has {length} bytes where {end - at} are")
-        yield kind, at + _ATTRIBUTE.size, at + length
+        value = data[at + _ATTRIBUTE.size : at + length]
+        if kind == _ATTRIBUTE_SHUTDOWN:
+            if not value:
+                raise CodecError("the shutdown bits are missing from their attribute")
+            shut = _SHUT[value[0] & 3]
+        elif kind == _ATTRIBUTE_INFO:
+            info = tcp_info.decode(value)
         at += length + -length % 4
-    if at < end:
-        raise CodecError("an attribute's header is cut")
+    return shut, info
+
+
+# Without TCP_INFO thousands of sockets have the same few attributes, byte for byte.
+_SHORT: Final = 64
+_attributes = functools.lru_cache(maxsize=1024)(_read_attributes)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -283,7 +312,7 @@ def _host(family: int, packed: bytes) -> str:
 
 
 def encode_socket(socket: DiagSocket, sequence: int, *, interrupted: bool = False) -> bytes:
-    """The message in which a kernel would tell of `socket`: what the tests, and a simulated kernel, are made of."""
+    """The message in which a kernel would tell of `socket`: what a simulated one is made of."""
     here, there = (_packed(socket.family, end) for end in (socket.local, socket.remote))
     body = struct.pack("=BBBB", socket.family, _NUMBERS[socket.state], int(socket.timer), socket.retransmits)
     body += _PORTS.pack(socket.local[1], socket.remote[1] if socket.remote else 0, here, there)

@@ -8,6 +8,7 @@ Times are the kernel's: `_us` are microseconds, `_ms` milliseconds since the eve
 
 from __future__ import annotations
 
+import functools
 import struct
 import sys
 from collections.abc import Mapping
@@ -110,15 +111,31 @@ class TcpInfo(NamedTuple):
     rcv_wnd: int | None = None
 
 
+_NAMES: Final = tuple(LAYOUT)
+_NONES: Final = (None,) * len(LAYOUT)
+_WSCALE: Final = _NAMES.index("wscale")
+
+
+@functools.lru_cache(maxsize=64)
+def _fitting(size: int) -> struct.Struct:
+    """The fields that lie whole in `size` bytes, in LAYOUT's order."""
+    text, at = "=", 0
+    for offset, kind in LAYOUT.values():
+        end = offset + struct.calcsize("=" + kind)
+        if end > size:
+            break
+        text += f"{offset - at}x{kind}"
+        at = end
+    return struct.Struct(text)
+
+
 def decode(data: bytes) -> TcpInfo:
     """`data` as far as it goes; any length is legal, none raises."""
-    got: dict[str, int] = {}
-    for name, (offset, kind) in LAYOUT.items():
-        if offset + struct.calcsize("=" + kind) <= len(data):
-            got[name] = struct.unpack_from("=" + kind, data, offset)[0]
-    if (scales := got.pop("wscale", None)) is not None:
-        got["snd_wscale"], got["rcv_wscale"] = _nibbles(scales)
-    return TcpInfo(**got)
+    values: tuple[int | None, ...] = _fitting(min(len(data), SIZE)).unpack_from(data)
+    values += _NONES[len(values) :]
+    scales = values[_WSCALE]
+    pair = (None, None) if scales is None else _nibbles(scales)
+    return TcpInfo._make((*values[:_WSCALE], *pair, *values[_WSCALE + 1 :]))
 
 
 def encode(info: TcpInfo) -> bytes:

@@ -27,7 +27,7 @@ class Experiment:
     recording    what tcpdump recorded, cut where the experiment ended
     connections  the connections to the server under study, in the order they began
     steps        what the programs did, when
-    samples      changes in the kernel's tables, as psutil shows them
+    samples      changes in the kernel's tables, as sock_diag or psutil shows them
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Experiment:
             ("server", (server, client)),
         )
         return [
-            StateMark(sample.time_ns, side, str(sample.state or State.CLOSED), "psutil")
+            StateMark(sample.time_ns, side, str(sample.state or State.CLOSED), sample.witness)
             for sample in self.samples
             for side, pair in ends
             if (sample.local, sample.remote) == pair

@@ -298,8 +298,9 @@ class Lab:
         now = self.sampler.sample()
         sides: tuple[Side, ...] = ("client", "server")
         return {
-            side: sample
+            side: owned
             for side in sides
             for sample in now
-            if (sample.local, sample.remote) == self._ends(side, None) and sample.pid is not None
+            if (sample.local, sample.remote) == self._ends(side, None)
+            and (owned := self.sampler.owner(sample)).pid is not None
         }

@@ -138,7 +138,8 @@ def test_two_way_probes_name_the_system_that_probes_for_a_closed_socket() -> Non
 def test_the_holder_of_a_leaked_socket_is_named() -> None:
     holder = Holder("server", 4711, 7, "python -m servers.rpc", "CLOSE_WAIT", "psutil")
     c = track(HALF_CLOSED)
-    finding = judge(c, Evidence(end_ns=c.last_time_ns, source="live", holders=(holder,)))[0]
+    end_ns = c.last_time_ns + 2_000_000_000
+    finding = judge(c, Evidence(end_ns=end_ns, source="live", holders=(holder,)))[0]
     assert (finding.code, finding.severity) == ("missing-fin", Severity.ERROR)
     assert "Process 4711 (python -m servers.rpc) still holds the socket, file descriptor 7" in finding.text
 
