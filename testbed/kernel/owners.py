@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import psutil
@@ -52,8 +52,20 @@ def _descriptors(pid: int, name: str) -> Iterator[Owner]:
 
 
 def command_of(pid: int) -> str | None:
-    """The name of a process; None when it is no more."""
+    """What a process is, in a word or three: ``nginx``, ``python app.py``, ``python -m servers.rpc``.
+
+    None when it has ended or is somebody else's.
+    """
     try:
-        return psutil.Process(pid).name()
+        process = psutil.Process(pid)
+        arguments = process.cmdline()
+        if not arguments:
+            return process.name()
     except psutil.Error:
         return None
+    program = PurePath(arguments[0]).name
+    if "-m" in arguments[1:-1]:
+        return f"{program} -m {arguments[arguments.index('-m') + 1]}"
+    if len(arguments) > 1 and not arguments[1].startswith("-"):
+        return f"{program} {PurePath(arguments[1]).name}"
+    return program

@@ -139,7 +139,7 @@ class Experiment:
         return [mark.state for mark in self.marks() if mark.side == side]
 
     def marks(self) -> list[StateMark]:
-        """The kernel's state changes of the first connection."""
+        """The kernel's state changes of the first connection; a change of holder alone is none."""
         if not self.connections:
             return []
         client, server = ((a.host, int(a.port)) for a in self.connection.addresses)
@@ -147,12 +147,15 @@ class Experiment:
             ("client", (client, server)),
             ("server", (server, client)),
         )
-        return [
-            StateMark(sample.time_ns, side, str(sample.state or State.CLOSED), sample.witness)
-            for sample in self.samples
-            for side, pair in ends
-            if (sample.local, sample.remote) == pair
-        ]
+        marks: list[StateMark] = []
+        now: dict[Side, str] = {}
+        for sample in self.samples:
+            state = str(sample.state or State.CLOSED)
+            for side, pair in ends:
+                if (sample.local, sample.remote) == pair and now.get(side) != state:
+                    now[side] = state
+                    marks.append(StateMark(sample.time_ns, side, state, sample.witness))
+        return marks
 
     def state_rows(self) -> list[dict[str, object]]:
         """Every state change by witness, in order of time, as `run --json` prints them."""
