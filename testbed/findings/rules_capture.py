@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..tcp.connection import Connection
 from ..tcp.notes import Note
 from .phrases import count, frames, listed
 from .table import Evidence, Finding, Severity, ends, side_of
-
-_NUMBER = re.compile(r"\b(?:frame|packet|line)s? (\d+)")
 
 
 def capture_incomplete(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
@@ -79,17 +76,16 @@ def text_disagrees_with_hex(connection: Connection, evidence: Evidence) -> Itera
 
     A line that names a packet goes to the connection that packet is in; the others to the first.
     """
-    if not evidence.disagreements:
+    at = evidence.disagreements_at
+    if not at:
         return
-    own = None if connection.exchanges is None else {e.segment.frame for e in connection.exchanges}
-    for line in evidence.disagreements:
-        named = _NUMBER.search(line)
-        frame = int(named[1]) if named else None
-        if frame is None:
-            here = connection.id == 1
-        elif own is None:
-            here = connection.first_frame <= frame <= connection.last_frame
-        else:
-            here = frame in own
-        if here:
-            yield Finding("text-disagrees-with-hex", Severity.WARNING, None, frame, line)
+    if connection.exchanges is not None:
+        frames_here: Iterable[int] = (e.segment.frame for e in connection.exchanges)
+    else:
+        frames_here = (
+            f for f in sorted(f for f in at if f) if connection.first_frame <= f <= connection.last_frame
+        )
+    named = [(frame, line) for frame in frames_here for line in at.get(frame, ())]
+    unnamed = [(None, line) for line in at.get(None, ())] if connection.id == 1 else []
+    for frame, line in [*named, *unnamed]:
+        yield Finding("text-disagrees-with-hex", Severity.WARNING, None, frame, line)

@@ -67,10 +67,9 @@ def unanswered(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
 
 
 def _icmp(connection: Connection, evidence: Evidence) -> str:
-    for error in evidence.icmp_errors:
-        if error.quoted_flow == connection.client_flow:
-            kind = UNREACHABLE.get((len(error.quoted_flow), error.type), "an error")
-            return f"ICMP told why in frame {error.frame}: {kind} (type {error.type}, code {error.code})."
+    for error in evidence.icmp_about(connection.client_flow):
+        kind = UNREACHABLE.get((len(error.quoted_flow), error.type), "an error")
+        return f"ICMP told why in frame {error.frame}: {kind} (type {error.type}, code {error.code})."
     return ""
 
 
@@ -78,8 +77,10 @@ def icmp_error(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     """ICMP errors about the segments of a connection that did open."""
     if connection.opening is Opening.SYN_ONLY:
         return
+    if not evidence.icmp_errors:
+        return
     flows = {connection.client_flow: "client", reverse(connection.client_flow): "server"}
-    about = [error for error in evidence.icmp_errors if error.quoted_flow in flows]
+    about = sorted(error for flow in flows for error in evidence.icmp_about(flow))
     if about:
         first = about[0]
         kind = UNREACHABLE.get((len(first.quoted_flow), first.type), "an error")
@@ -182,7 +183,7 @@ def port_reused(connection: Connection, evidence: Evidence) -> Iterator[Finding]
 
 def loopback_window_update(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     """The server's ACK straight after the handshake that macOS sends on its loopback."""
-    if connection.opening is not Opening.HANDSHAKE:
+    if not connection.noted or connection.opening is not Opening.HANDSHAKE:
         return
     if connection.resets_ignored:
         return  # then it is more likely a challenge ACK

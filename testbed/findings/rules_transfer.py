@@ -82,6 +82,8 @@ def _unanswered(connection: Connection, end: Endpoint) -> list[int]:
 
 def keepalive_unanswered(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     """Keepalive probes to a peer that is silent."""
+    if int(Note.KEEP_ALIVE) not in connection.noted:
+        return
     for end in ends(connection):
         numbers = _unanswered(connection, end)
         if len(numbers) < 2:
@@ -100,6 +102,8 @@ def keepalive_unanswered(connection: Connection, evidence: Evidence) -> Iterator
 
 def retransmission(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     """Segments that were sent again."""
+    if not connection.noted:
+        return
     kinds = (Note.RETRANSMISSION, Note.FAST_RETRANSMISSION, Note.SPURIOUS_RETRANSMISSION)
     for end in ends(connection):
         total, numbers, parts = 0, [], []
@@ -155,6 +159,8 @@ def unacknowledged_data(connection: Connection, evidence: Evidence) -> Iterator[
 
 def zero_window(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     """A receiver that had no room."""
+    if int(Note.ZERO_WINDOW) not in connection.noted:
+        return
     for end in ends(connection):
         numbers = connection.frames(Note.ZERO_WINDOW, end.is_client)
         if not numbers:

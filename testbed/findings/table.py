@@ -7,8 +7,9 @@ RFCs speak of it, and what would disprove it.  `rules.RULES` is the table of all
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from ..tcp.connection import Connection
@@ -16,6 +17,8 @@ from ..tcp.endpoint import Endpoint
 from ..wire.decode import IcmpError
 
 Side = Literal["client", "server"]
+
+_NUMBER = re.compile(r"\b(?:frame|packet|line)s? (\d+)")
 
 
 class Severity(enum.StrEnum):
@@ -76,6 +79,10 @@ class Evidence:
     disagreements  where a text and the bytes it shows differ, a line each
     icmp_errors    ICMP errors that quote a segment
     holders        who still holds which end; only a live run knows
+
+    Made of them, so that no rule has to go through all of them for each connection:
+
+    disagreements_at  the disagreements by the frame that they name; None: they name none
     """
 
     end_ns: int = 0
@@ -87,6 +94,23 @@ class Evidence:
     disagreements: tuple[str, ...] = ()
     icmp_errors: tuple[IcmpError, ...] = ()
     holders: tuple[Holder, ...] = ()
+    disagreements_at: Mapping[int | None, list[str]] = field(init=False, repr=False, compare=False)
+    _icmp_about: Mapping[bytes, list[IcmpError]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        about: dict[bytes, list[IcmpError]] = {}
+        for error in self.icmp_errors:
+            about.setdefault(error.quoted_flow, []).append(error)
+        object.__setattr__(self, "_icmp_about", about)
+        lines: dict[int | None, list[str]] = {}
+        for line in self.disagreements:
+            named = _NUMBER.search(line)
+            lines.setdefault(int(named[1]) if named else None, []).append(line)
+        object.__setattr__(self, "disagreements_at", lines)
+
+    def icmp_about(self, flow: bytes) -> Sequence[IcmpError]:
+        """The ICMP errors that quote a segment of this direction."""
+        return self._icmp_about.get(flow, ())
 
     def silence_after(self, connection: Connection) -> int:
         """ns from the connection's last packet to the end of the capture."""

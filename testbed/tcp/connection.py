@@ -130,7 +130,7 @@ class Connection:
         self.data_after_fin: list[tuple[int, bool]] = []
         self.short_of_fin: list[int] = []
         self.close_frames: list[tuple[int, bool, int]] = []
-        self.history: list[str] = []
+        self.history = ""
         self.unnumbered = 0  # segments of a text that printed no sequence number
         self.probes_inferred: list[Probe] = []
         self.longest_silence = (0, 0)  # (ns, frame after it)
@@ -191,7 +191,9 @@ class Connection:
         if fwd.zero_since and window:
             fwd.zero_total += time_ns - fwd.zero_since
             fwd.zero_since = 0
-        self.last_segment = segment
+        # of a connection that is over, its last packet's bytes are not kept
+        over = self.reset_by is not None or (fwd.fin_seq is not None and rev.fin_seq is not None)
+        self.last_segment = segment.bare() if over else segment
         self.last_from_client = from_client
         if self.exchanges is not None:
             shift = fwd.scale if fwd.scale > 0 and rev.scale >= 0 and not flags & SYN else 0
@@ -219,14 +221,15 @@ class Connection:
     def _letter(self, fwd: Endpoint, bit: int) -> None:
         fwd.letters |= bit
         letter = zeek.LETTERS[bit.bit_length() - 1]
-        self.history.append(letter.upper() if fwd.is_client else letter)
+        self.history += letter.upper() if fwd.is_client else letter
         self._bits |= 4 if bit == zeek.A else 8 if bit == zeek.D else 0
 
     def _control_letters(self, fwd: Endpoint, flags: int, length: int, frame: int) -> None:
         new = zeek.control_letters(flags, length) & ~fwd.letters
-        for position in range(len(zeek.LETTERS)):
-            if new >> position & 1:
-                self._letter(fwd, 1 << position)
+        while new:
+            lowest = new & -new
+            self._letter(fwd, lowest)
+            new ^= lowest
         if flags & SYN:
             self._bits |= 2 if flags & ACK else frame == self.first_frame
         elif flags & ACK and not length:

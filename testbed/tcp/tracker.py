@@ -9,7 +9,7 @@ four-tuple has.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from ..wire.segment import ACK, RST, SYN, Segment, endpoints, reverse
 from .connection import Connection
@@ -20,11 +20,11 @@ WELL_KNOWN = 1024
 class Tracker:
     """Feeds segments to their connections.
 
-    keep   keep every segment of each connection (`Connection.exchanges`): for ladders and
-           transcripts; a summary needs none
+    keep   keep every segment of each connection (`Connection.exchanges`), or of those with these
+           numbers alone: for ladders and transcripts; a summary needs none
     """
 
-    def __init__(self, *, keep: bool = False) -> None:
+    def __init__(self, *, keep: bool | Container[int] = False) -> None:
         self.keep = keep
         self.connections: list[Connection] = []
         self._flows: dict[bytes, tuple[Connection, bool]] = {}
@@ -67,9 +67,9 @@ class Tracker:
     def _open(self, segment: Segment, *, reused: bool) -> tuple[Connection, bool]:
         from_client, roles = _roles(segment)
         client_flow = segment.flow if from_client else reverse(segment.flow)
-        connection = Connection(
-            len(self.connections) + 1, client_flow, segment, roles=roles, keep=self.keep, port_reused=reused
-        )
+        number = len(self.connections) + 1
+        keep = self.keep if isinstance(self.keep, bool) else number in self.keep
+        connection = Connection(number, client_flow, segment, roles=roles, keep=keep, port_reused=reused)
         self.connections.append(connection)
         self._flows[client_flow] = (connection, True)
         self._flows[reverse(client_flow)] = (connection, False)

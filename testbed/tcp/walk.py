@@ -167,7 +167,7 @@ def _reset(
             (c.client.state, c.server.state),
             (len(ends[0].transitions), len(ends[1].transitions)),
         )
-    c.reset_by, c.reset_frame, c.reset_segment = fwd, frame, segment
+    c.reset_by, c.reset_frame, c.reset_segment = fwd, frame, segment.bare()
     c.reset_cause, c.reset_cause_from_client = c.last_segment, c.last_from_client
     c.reset_state = (c.client.state, c.server.state)
     if rev.next_seq is not None and fwd.last_ack is not None:

@@ -60,7 +60,7 @@ def control_letters(flags: int, length: int) -> int:
 
 def history(connection: Connection) -> str:
     """Zeek's `history`."""
-    return ("^" if connection.first_from_server else "") + "".join(connection.history)
+    return ("^" if connection.first_from_server else "") + connection.history
 
 
 def conn_state(connection: Connection) -> str:

@@ -385,12 +385,16 @@ class Decoder:
     other               packets that hold no segment, by protocol name
     icmp_errors         the first MAX_ICMP_ERRORS errors that quote a segment
     icmp_errors_seen    how many there were in all
+    longer              segments that end, by their IP header, after the packet's recorded original
+                        length; with it the first one's frame
+    cut                 those of them that their records say were captured whole
     """
 
     def __init__(self) -> None:
         self.other: dict[str, int] = {}
         self.icmp_errors: list[IcmpError] = []
         self.icmp_errors_seen = 0
+        self.longer = self.first_longer = self.cut = 0
 
     def segments(self, rows: Iterable[Row]) -> list[Segment]:
         """The segments in `rows`, in their order."""
@@ -399,7 +403,7 @@ class Decoder:
         new = tuple.__new__  # a named tuple's own constructor takes twice as long
         link = size = -1
         for row in rows:
-            frame, time_ns, link_type, data, _ = row
+            frame, time_ns, link_type, data, original = row
             if link_type != link:
                 link = link_type
                 ethertype_at = _FAST.get(link, -1)
@@ -413,6 +417,8 @@ class Decoder:
                     header = bits >> 10 & 0x3C
                     length = total - 20 - header
                     if header >= 20 and length >= 0:
+                        if tcp_at + total - 20 > original:
+                            self._longer(frame, tcp_at + total - 20, len(data), original)
                         add(
                             new(
                                 Segment,
@@ -435,9 +441,22 @@ class Decoder:
             decoded = _decode_row(*row)
             if isinstance(decoded, Segment):
                 add(decoded)
+                at = decoded.tcp_at
+                end = at + (data[at + 12] >> 4) * 4 + decoded.length
+                if end > original:
+                    self._longer(frame, end, len(data), original)
             else:
                 self._count(decoded)
         return found
+
+    def _longer(self, frame: int, end: int, captured: int, original: int) -> None:
+        """By its IP header this packet ends at `end`, which is after its record says it does."""
+        if end <= captured:
+            return  # only the record's length is wrong
+        self.first_longer = self.first_longer or frame
+        self.longer += 1
+        if captured >= original:
+            self.cut += 1
 
     def _count(self, other: Other) -> None:
         self.other[other.protocol] = self.other.get(other.protocol, 0) + 1

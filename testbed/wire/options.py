@@ -105,17 +105,20 @@ def build(options: Iterable[Option]) -> bytes:
 # ---- one question each
 
 
+_EOL, _NOP = int(Kind.EOL), int(Kind.NOP)
+
+
 def _find(raw: bytes, kind: int) -> bytes | None:
     """The data of the first well-formed option of `kind`."""
     sizes = _SIZES[kind]
     at, end = 0, len(raw)
     while at + 1 < end:
         here = raw[at]
-        if here == Kind.NOP:
+        if here == _NOP:
             at += 1
             continue
         length = raw[at + 1]
-        if here == Kind.EOL or length < 2 or at + length > end:
+        if here == _EOL or length < 2 or at + length > end:
             return None
         if here == kind and length - 2 in sizes:
             return raw[at + 2 : at + length]

@@ -64,7 +64,6 @@ class _Interface:
 class PcapngParser:
     """Reads one pcapng file that is handed to it piece by piece.
 
-    link_numbers   the LINKTYPE_ numbers of the interfaces seen so far, each once
     packets        packets seen so far, handed out or not: the last one's frame number
     truncated      those of them that are shorter than they were on the wire
     drops          packets that the file says were not captured; None where it says nothing
@@ -73,7 +72,7 @@ class PcapngParser:
     """
 
     def __init__(self) -> None:
-        self.link_numbers: list[int] = []
+        self._links: dict[int, None] = {}  # in their order; a file may name 65,536 of them
         self.packets = 0
         self.truncated = 0
         self.problems: list[str] = []
@@ -95,6 +94,11 @@ class PcapngParser:
             STATISTICS: self._statistics,
             ENHANCED_PACKET: self._enhanced_packet,
         }
+
+    @property
+    def link_numbers(self) -> list[int]:
+        """The LINKTYPE_ numbers of the interfaces seen so far, each once."""
+        return list(self._links)
 
     @property
     def drops(self) -> int | None:
@@ -216,8 +220,7 @@ class PcapngParser:
             elif code == _IF_TSOFFSET and len(value) == 8:
                 interface.offset_ns = self._number(value, signed=True) * 1_000_000_000
         self._interfaces.append(interface)
-        if link_type not in self.link_numbers:
-            self.link_numbers.append(link_type)
+        self._links[link_type] = None
         return None
 
     def _enhanced_packet(self, buffer: bytes, at: int, end: int) -> Row | None:
@@ -321,10 +324,10 @@ class PcapngParser:
 
     # ---- what is wrong
 
-    def _bad_packet(self, what: str) -> Row | None:
+    def _bad_packet(self, what: str, kind: str = "") -> Row | None:
         """No packet, then.  It has its number all the same, so that later ones keep theirs."""
         self.packets += 1
-        self._tell("packet " + what[:20], f"packet {self.packets} was left out: {what}")
+        self._tell("packet " + (kind or what[:20]), f"packet {self.packets} was left out: {what}")
         return None
 
     def _no_time(self, frame: int) -> int:
@@ -335,8 +338,10 @@ class PcapngParser:
 
     def _impossible(self, number: int, captured: int, room: int) -> Row | None:
         if captured > room:
-            return self._bad_packet(f"it claims {captured} bytes in a block with room for {room}")
-        return self._bad_packet(f"its interface {number} is one that the section does not describe")
+            return self._bad_packet(f"it claims {captured} bytes in a block with room for {room}", "room")
+        return self._bad_packet(
+            f"its interface {number} is one that the section does not describe", "interface"
+        )
 
     def _absurd(self, captured: int) -> Row | None:
         self._stop(

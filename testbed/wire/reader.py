@@ -35,6 +35,9 @@ cache.  Measured, 1 MiB at once was a quarter slower."""
 HEAD: Final = 4096
 """Bytes by which a text is recognised, when it has no line end before."""
 
+LINK_TYPES_TOLD: Final = 10
+"""Link types that are not decoded, a line each; more are counted."""
+
 EXPECTED: Final = "a capture: pcap, pcapng (either may be gzipped) or tcpdump's text"
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -127,7 +130,7 @@ class CaptureFile:
     disagreements      of a text: where what it prints and the bytes it shows differ
     drops              packets that the file itself says were not captured; None where it says nothing
     packets            packets read so far: a piece is read ahead of what was handed out
-    truncated          those of them that the snap length cut
+    truncated          those of them that the snap length cut, whether their records say so or not
     other              packets that hold no TCP segment, by protocol name; only `segments()` counts them
     icmp_errors        ICMP errors that quote a segment, at most `decode.MAX_ICMP_ERRORS`
     icmp_errors_seen   how many there were
@@ -214,7 +217,12 @@ class CaptureFile:
     @property
     def problems(self) -> list[str]:
         reader = self._parser or self._text
-        return [*(reader.problems if reader else []), *self._problems, *self._not_decoded()]
+        return [
+            *(reader.problems if reader else []),
+            *self._problems,
+            *self._not_decoded(),
+            *self._contradictions(),
+        ]
 
     @property
     def disagreements(self) -> list[str]:
@@ -232,7 +240,7 @@ class CaptureFile:
 
     @property
     def truncated(self) -> int:
-        return self._parser.truncated if self._parser else 0
+        return self._parser.truncated + self._decoder.cut if self._parser else 0
 
     @property
     def other(self) -> dict[str, int]:
@@ -247,10 +255,22 @@ class CaptureFile:
         return self._decoder.icmp_errors_seen
 
     def _not_decoded(self) -> Iterator[str]:
-        for number in self._parser.link_numbers if self._parser else ():
-            row = linktype.link_type(number)
-            if row.locate is None:
-                yield f"packets of link type {row.name} are not decoded: nothing in them was looked at"
+        rows = map(linktype.link_type, self._parser.link_numbers if self._parser else ())
+        names = [row.name for row in rows if row.locate is None]
+        for name in names[:LINK_TYPES_TOLD]:
+            yield f"packets of link type {name} are not decoded: nothing in them was looked at"
+        if len(names) > LINK_TYPES_TOLD:
+            yield f"and those of {len(names) - LINK_TYPES_TOLD} more link types are not"
+
+    def _contradictions(self) -> Iterator[str]:
+        decoder = self._decoder
+        if decoder.longer:
+            packets = "1 packet is" if decoder.longer == 1 else f"{decoder.longer:,} packets are"
+            yield (
+                f"{packets} longer by the IP header than by the file's own record of the length (first in "
+                f"frame {decoder.first_longer}): the IP header is believed (tools that shorten packets "
+                "leave such records)"
+            )
 
     # ---- going through it
 

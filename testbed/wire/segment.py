@@ -90,6 +90,10 @@ class Segment(NamedTuple):
     data: bytes
     tcp_at: int
 
+    def bare(self) -> Segment:
+        """Without its bytes: what may be kept for long."""
+        return self._replace(options=b"", data=b"", tcp_at=0) if self.data else self
+
     @property
     def payload(self) -> bytes:
         """The payload bytes that were captured: fewer than `length` when the capture cut them."""

@@ -75,11 +75,13 @@ def rebuild(printed: str, edge: Edge) -> Rebuilt:
     try:
         return Rebuilt(build(options), exact)
     except ValueError:  # more than a header has room for: the text is damaged
-        while len(options) > 1:
-            options.pop()
-            if sum(len(each.data) + 2 for each in options) <= MAX_SIZE:
-                return Rebuilt(build(options), False)
-    return Rebuilt(b"", False)
+        kept, size = 0, 0
+        for option in options[:-1]:
+            size += len(option.data) + 2
+            if size > MAX_SIZE:
+                break
+            kept += 1
+    return Rebuilt(build(options[:kept]), False)
 
 
 def _option(words: str, edge: Edge) -> tuple[Option | None, bool]:
