@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -70,7 +71,7 @@ def command(
         raise UsageError("say which capture to explain: testbed explain FILE...")
     if code_wanted is not None:
         _rule(code_wanted)
-    explanation = explain(*files, segments=segments or not as_json)
+    explanation = explain(*files, segments=segments or "-" in files)  # stdin cannot be read again
     chosen = [
         e
         for e in explanation.connections
@@ -87,9 +88,10 @@ def command(
         document["connections"] = [c for c in document["connections"] if c["id"] in wanted]
         print_json(document)
     else:
-        _show(explanation, chosen, limit, ladder)
+        drawn = chosen[:limit] if ladder or (ladder is None and len(chosen) == 1) else []
+        _show(explanation, chosen, limit, _with_segments(files, drawn))
     if out is not None:
-        _write(chosen, out)
+        _write(_with_segments(files, chosen).values(), out)
     if fail_on is None:
         return 0
     if not chosen:
@@ -98,7 +100,18 @@ def command(
     return int(any(f.severity.rank <= Severity(fail_on).rank for e in chosen for f in e.findings))
 
 
-def _show(explanation: Explanation, chosen: list[Explained], limit: int, ladder: bool | None) -> None:
+def _with_segments(files: tuple[str, ...], wanted: list[Explained]) -> dict[int, Explained]:
+    """The same connections with their segments, by id: read again for those that have none yet."""
+    missing = {explained.id for explained in wanted if not explained.connection.exchanges}
+    if not missing:
+        return {explained.id: explained for explained in wanted}
+    again = explain(*files, segments=missing | {explained.id for explained in wanted})
+    return {explained.id: explained for explained in again.connections if explained.connection.exchanges}
+
+
+def _show(
+    explanation: Explanation, chosen: list[Explained], limit: int, drawable: dict[int, Explained]
+) -> None:
     out = console()
     for capture in explanation.captures:
         links = f", {', '.join(capture.link_types)}" if capture.link_types else ""
@@ -124,9 +137,9 @@ def _show(explanation: Explanation, chosen: list[Explained], limit: int, ladder:
     for explained in chosen[:limit]:
         out.print()
         print_story(f"#{explained.id}  ", explained.story, explained.findings)
-        if ladder or (ladder is None and len(chosen) == 1):
+        if explained.id in drawable:
             out.print()
-            print_ladder(_ladder_of(explained, LADDER_SEGMENTS))
+            print_ladder(_ladder_of(drawable[explained.id], LADDER_SEGMENTS))
     if len(chosen) > limit:
         out.print()
         out.print(f"{len(chosen) - limit} more not told; --limit, --connection N and --finding CODE choose")
@@ -138,7 +151,7 @@ def _ladder_of(explained: Explained, limit: int | None) -> ladders.Ladder:
     )
 
 
-def _write(chosen: list[Explained], folder: Path) -> None:
+def _write(chosen: Iterable[Explained], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for explained in chosen:

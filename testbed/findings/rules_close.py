@@ -36,14 +36,14 @@ def missing_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]
         if connection.reset_by is silent or silent.bytes_after_peer_fin or connection.reset_segment is None:
             return
         until = connection.reset_segment.time_ns
-    since = until - max(closer.fin_time, silent.next_seq_time)
+    since = until - max(closer.fin_first_time, silent.next_seq_time)
     settled = since >= SETTLED_NS
     if connection.reset_by is not None and not settled:
         return
     text = (
         f"The {side_of(silent)} {'never sent a FIN' if settled else 'has sent no FIN so far'}. "
         f"The {side_of(closer)} ended its direction with the FIN in "
-        f"frame {closer.fin_frame}"
+        f"frame {closer.fin_first_frame}"
     )
     if closer.fin_acked_frame:
         text += f", the {side_of(silent)}'s TCP acknowledged it in frame {closer.fin_acked_frame}"
@@ -70,7 +70,7 @@ def missing_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]
             "a longer capture would tell."
         )
     severity = Severity.ERROR if settled else Severity.WARNING
-    yield Finding("missing-fin", severity, side_of(silent), closer.fin_frame, text)
+    yield Finding("missing-fin", severity, side_of(silent), closer.fin_first_frame, text)
 
 
 def _held_by(command: str | None, pid: int | None, fd: int | None, state: str, witness: str) -> str:
@@ -116,16 +116,16 @@ def fin_unacknowledged(connection: Connection, evidence: Evidence) -> Iterator[F
         if end.fin_seq is None or end.fin_acked_frame:
             continue
         peer = other(connection, end)
-        since = max(evidence.end_ns, connection.last_time_ns) - end.fin_time
+        since = max(evidence.end_ns, connection.last_time_ns) - end.fin_first_time
         if not peer.packets or (since < SETTLED_NS and end.fins_sent == 1):
             continue
         yield Finding(
             "fin-unacknowledged",
             Severity.WARNING,
             side_of(peer),
-            end.fin_frame,
-            f"The {side_of(end)}'s FIN (frame {end.fin_frame}, sent {count(end.fins_sent, 'time')}) was "
-            f"never acknowledged in the {duration(since)} that the capture goes on; the {side_of(end)} is "
+            end.fin_first_frame,
+            f"The {side_of(end)}'s FIN (frame {end.fin_first_frame}, sent {count(end.fins_sent, 'time')}) "
+            f"was never acknowledged in the {duration(since)} that the capture goes on; the {side_of(end)} is "
             f"left in {end.state}. The {side_of(peer)} is gone or cannot be reached, or its answers were "
             "not captured.",
         )
@@ -196,8 +196,9 @@ def simultaneous_close(connection: Connection, evidence: Evidence) -> Iterator[F
             Severity.INFO,
             None,
             connection.client.fin_frame,
-            f"Both ends closed at once: the FINs in frames {connection.client.fin_frame} and "
-            f"{connection.server.fin_frame} crossed, both went through CLOSING, and both wait in TIME_WAIT.",
+            f"Both ends closed at once: the FINs in frames {connection.client.fin_first_frame} and "
+            f"{connection.server.fin_first_frame} crossed, both went through CLOSING, and both wait in "
+            "TIME_WAIT.",
         )
 
 

@@ -55,6 +55,15 @@ def _handshake_frames(connection: Connection) -> str:
 
 def _carried(connection: Connection) -> str:
     out, back = connection.client.payload_bytes, connection.server.payload_bytes
+    for end in (connection.client, connection.server):
+        peer = other(connection, end)
+        if not peer.packets and end.last_ack is not None and peer.base is not None:
+            heard = max(0, (end.last_ack - peer.base - 1) & 0xFFFFFFFF)
+            sent = count(end.payload_bytes, "byte")
+            return (
+                f"Only the {side_of(end)}'s segments were captured: it sent {sent} "
+                f"and acknowledged {heard} of the {side_of(peer)}'s sequence numbers."
+            )
     if not out and not back:
         return "No data was carried." if connection.established else ""
     return f"The client sent {count(out, 'byte')}, the server {count(back, 'byte')}."
@@ -64,15 +73,16 @@ def _closing(connection: Connection) -> str:
     first = connection.first_fin
     if first is None:
         return ""
-    text = f"The {side_of(first)} closed first (FIN in frame {first.fin_frame}"
+    text = f"The {side_of(first)} closed first (FIN in frame {first.fin_first_frame}"
     text += f", acknowledged by frame {first.fin_acked_frame})" if first.fin_acked_frame else ")"
     if connection.ending is not Ending.ORDERLY:
         return text + "."
     second = other(connection, first)
-    later = duration(second.fin_time - first.fin_time)
-    text += f", the {side_of(second)} {later} later (FIN in frame {second.fin_frame}"
+    later = second.fin_first_time - first.fin_first_time
+    when = f"{duration(later)} later" if later >= 0 else "next (the clock goes back in between)"
+    text += f", the {side_of(second)} {when} (FIN in frame {second.fin_first_frame}"
     text += f", acknowledged by frame {second.fin_acked_frame})" if second.fin_acked_frame else ")"
-    segments = connection.close_segments
+    segments = connection.close_segments if second.fin_acked_frame else None
     if segments == 3:
         text += ": three segments, as the second FIN carries the acknowledgment of the first"
     elif segments == 4:

@@ -42,6 +42,7 @@ class Endpoint:
         "dup_acks",
         "fin_acked_frame",
         "fin_first_frame",
+        "fin_first_time",
         "fin_frame",
         "fin_seq",
         "fin_time",
@@ -109,6 +110,7 @@ class Endpoint:
         self.data_end: int | None = None
         self.fin_seq: int | None = None
         self.fin_first_frame = 0  # its first transmission
+        self.fin_first_time = 0
         self.fin_frame = 0  # the one that arrived: the latest before its acknowledgment
         self.fin_time = 0
         self.fin_acked_frame = 0

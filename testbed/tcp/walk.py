@@ -51,7 +51,7 @@ def walk(
         fwd.fins_sent += 1
         if fwd.fin_seq is None:
             fwd.fin_seq = (seq + segment.length) & MASK
-            fwd.fin_first_frame = segment.frame
+            fwd.fin_first_frame, fwd.fin_first_time = segment.frame, segment.time_ns
             fwd.step(Event.SEND_FIN, segment.frame, segment.time_ns)
             c.close_frames.append((segment.frame, fwd.is_client, segment.time_ns))
         if not fwd.fin_acked_frame:
@@ -96,6 +96,11 @@ def _ack_of_syn(c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment) -
         return
     if fwd.state is State.SYN_SENT and rev.saw_syn and c.saw_synack:
         fwd.step(Event.RECEIVE_SYN_ACK, rev.syn_frame, rev.syn_time, frame)
+    if not rev.packets:  # one direction only: what this end goes on to send proves what it received
+        if fwd.state is State.SYN_SENT and not c.saw_synack:
+            fwd.step(Event.RECEIVE_SYN_ACK, frame, time_ns)
+        elif fwd.state is State.SYN_RECEIVED and (segment.length or segment.flags & FIN):
+            fwd.step(Event.RECEIVE_ACK_OF_SYN, frame, time_ns)
     if rev.state is State.SYN_RECEIVED:
         rev.step(Event.RECEIVE_ACK_OF_SYN, frame, time_ns)
     if c.simultaneous and fwd.state is State.SYN_RECEIVED and rev.last_ack == fwd.next_seq:
@@ -167,6 +172,10 @@ def _reset(
             (c.client.state, c.server.state),
             (len(ends[0].transitions), len(ends[1].transitions)),
         )
+    unacknowledged = rev.fin_seq is not None and not rev.fin_acked_frame and segment.flags & ACK
+    if unacknowledged and (segment.ack - (rev.fin_seq or 0) - 1) & MASK < HALF:
+        rev.fin_acked_frame = frame  # the RST itself shows that the FIN was taken
+        fwd.step(Event.RECEIVE_FIN, rev.fin_frame, rev.fin_time, frame)
     c.reset_by, c.reset_frame, c.reset_segment = fwd, frame, segment.bare()
     c.reset_cause, c.reset_cause_from_client = c.last_segment, c.last_from_client
     c.reset_state = (c.client.state, c.server.state)
