@@ -125,8 +125,8 @@ def fin_unacknowledged(connection: Connection, evidence: Evidence) -> Iterator[F
             side_of(peer),
             end.fin_first_frame,
             f"The {side_of(end)}'s FIN (frame {end.fin_first_frame}, sent {count(end.fins_sent, 'time')}) "
-            f"was never acknowledged in the {duration(since)} that the capture goes on; the "
-            f"{side_of(end)} is left in {end.state}. The {side_of(peer)} is gone or cannot be reached, or its answers were "
+            f"was never acknowledged in the {duration(since)} that the capture goes on; the {side_of(end)} "
+            f"is left in {end.state}. The {side_of(peer)} is gone or cannot be reached, or its answers were "
             "not captured.",
         )
 
