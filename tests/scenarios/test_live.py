@@ -9,14 +9,13 @@ import csv
 import io
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
+from testbed import explain
 from testbed.doctor import examine
 from testbed.lab import Verdict
 from testbed.scenarios import RunResult, catalogue, run
-from testbed.wire.notation import parse
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("catalogue")]
 
@@ -40,26 +39,27 @@ def test_scenario(name: str, results: dict[str, RunResult]) -> None:
 
 @pytest.mark.parametrize("name", catalogue())
 def test_tshark_agrees(name: str, results: dict[str, RunResult]) -> None:
-    """Flags, relative seq, relative ack and length of every frame of the first connection."""
+    """On every frame of every connection: flags, relative seq and ack, length."""
     if shutil.which("tshark") is None:
         pytest.skip("tshark is not installed: apt-get install tshark")
-    capture = Path(results[name].artifacts["capture"])
-    fields = ("tcp.stream", "tcp.srcport", "tcp.flags", "tcp.seq", "tcp.ack", "tcp.len")
+    capture = results[name].artifacts["capture"]
+    fields = ("frame.number", "tcp.flags", "tcp.seq", "tcp.ack", "tcp.len")
     told = subprocess.run(
-        ["tshark", "-r", str(capture), "-T", "fields", *(f"-e{f}" for f in fields)],
+        ["tshark", "-r", capture, "-T", "fields", *(f"-e{f}" for f in fields)],
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     )
-    rows = [row for row in csv.reader(io.StringIO(told.stdout), delimiter="\t") if row[0] == "0"]
-    client_port = rows[0][1]
-    theirs = [
-        (">" if port == client_port else "<", int(flags, 16), int(seq), int(ack), int(length))
-        for _, port, flags, seq, ack, length in rows
-    ]
-    ours = [
-        (line.direction, line.flags, line.seq, line.ack or 0, line.length)
-        for line in map(parse, results[name].transcript)
-    ]
+    theirs = {
+        int(frame): (int(flags, 16), int(seq), int(ack), int(length))
+        for frame, flags, seq, ack, length in csv.reader(io.StringIO(told.stdout), delimiter="\t")
+    }
+    document = explain(capture, segments=True).to_json(segments=True)
+    ours = {
+        segment["frame"]: (segment["flags"], segment["seq"], segment["ack"], segment["len"])
+        for connection in document["connections"]
+        for segment in connection["segments"]
+    }
     assert ours == theirs
+    assert len(ours) == document["captures"][0]["packets"], "all that was recorded is TCP"
