@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from testbed.doctor import examine
+from testbed.errors import CapabilityError
+from testbed.net.private import PrivateNetwork
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -18,3 +23,25 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"{SHARED.name}/ (captures recorded elsewhere) is not beside this checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def live() -> None:
+    """For tests that capture in a private network; skips, with the remedy, where that cannot be done."""
+    missing = [c for c in examine() if c.name in ("capture", "netns") and not c.available]
+    if missing:
+        pytest.skip(f"{missing[0].name}: {missing[0].detail}; {missing[0].remedy}")
+
+
+@pytest.fixture
+def network() -> Iterator[PrivateNetwork]:
+    """A private network around a test; skips, with the remedy, where this user can have none."""
+    private = PrivateNetwork()
+    try:
+        private.__enter__()
+    except CapabilityError as error:
+        pytest.skip(str(error))
+    try:
+        yield private
+    finally:
+        private.__exit__(None, None, None)

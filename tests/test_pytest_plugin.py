@@ -6,8 +6,6 @@ import sys
 
 import pytest
 
-from testbed.doctor import examine
-
 GOOD = """
 from testbed import State
 
@@ -42,24 +40,21 @@ BAD = GOOD.replace("""serve("echo", port=9502)""", """serve("echo", port=9502, e
 
 
 @pytest.fixture
-def live(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A user's project in a folder of its own; skips where nothing can be captured."""
-    missing = [c for c in examine() if c.name in ("capture", "netns") and not c.available]
-    if missing:
-        pytest.skip(f"{missing[0].name}: {missing[0].detail}; {missing[0].remedy}")
+def project(pytester: pytest.Pytester, live: None) -> pytest.Pytester:
+    """A user's project in a folder of its own."""
     pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
     return pytester
 
 
-def test_a_good_server_passes_and_leaves_nothing(live: pytest.Pytester) -> None:
-    live.makepyfile(GOOD)
-    live.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
-    assert not (live.path / "tcp-artifacts").exists()
+def test_a_good_server_passes_and_leaves_nothing(project: pytest.Pytester) -> None:
+    project.makepyfile(GOOD)
+    project.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+    assert not (project.path / "tcp-artifacts").exists()
 
 
-def test_a_leak_fails_with_diff_ladder_and_capture(live: pytest.Pytester) -> None:
-    live.makepyfile(test_leak=BAD)
-    result = live.runpytest_subprocess("-p", "no:cacheprovider")
+def test_a_leak_fails_with_diff_ladder_and_capture(project: pytest.Pytester) -> None:
+    project.makepyfile(test_leak=BAD)
+    result = project.runpytest_subprocess("-p", "no:cacheprovider")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
@@ -71,12 +66,12 @@ def test_a_leak_fails_with_diff_ladder_and_capture(live: pytest.Pytester) -> Non
             "*test_leak.py::test_closes: *tcp-artifacts*",
         ]
     )
-    (folder,) = (live.path / "tcp-artifacts").iterdir()
+    (folder,) = (project.path / "tcp-artifacts").iterdir()
     assert {path.name for path in folder.iterdir()} == {"capture.pcap", "ladder.svg", "ladder.txt"}
 
 
-def test_a_state_that_never_comes_fails_the_test(live: pytest.Pytester) -> None:
-    live.makepyfile(
+def test_a_state_that_never_comes_fails_the_test(project: pytest.Pytester) -> None:
+    project.makepyfile(
         """
         from testbed import State
 
@@ -88,38 +83,38 @@ def test_a_state_that_never_comes_fails_the_test(live: pytest.Pytester) -> None:
                 await lab.see_gone("server", timeout=0.3)
         """
     )
-    result = live.runpytest_subprocess()
+    result = project.runpytest_subprocess()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*not so that the kernel has no socket of the server any more*CLOSE_WAIT*"])
 
 
-def test_pcap_on_keeps_what_passed(live: pytest.Pytester) -> None:
-    live.makepyfile(GOOD)
-    live.runpytest_subprocess("--pcap=on", "--pcap-dir=kept").assert_outcomes(passed=1)
-    (folder,) = (live.path / "kept").iterdir()
+def test_pcap_on_keeps_what_passed(project: pytest.Pytester) -> None:
+    project.makepyfile(GOOD)
+    project.runpytest_subprocess("--pcap=on", "--pcap-dir=kept").assert_outcomes(passed=1)
+    (folder,) = (project.path / "kept").iterdir()
     assert (folder / "capture.pcap").stat().st_size > 24
 
 
-def test_pcap_off_keeps_nothing(live: pytest.Pytester) -> None:
-    live.makepyfile(BAD)
-    live.runpytest_subprocess("--pcap=off").assert_outcomes(failed=1)
-    assert not (live.path / "tcp-artifacts").exists()
+def test_pcap_off_keeps_nothing(project: pytest.Pytester) -> None:
+    project.makepyfile(BAD)
+    project.runpytest_subprocess("--pcap=off").assert_outcomes(failed=1)
+    assert not (project.path / "tcp-artifacts").exists()
 
 
-def test_workers_of_xdist_use_the_same_port_at_once(live: pytest.Pytester) -> None:
-    live.makepyfile(test_one=GOOD, test_two=GOOD, test_three=BAD)
-    result = live.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider")
+def test_workers_of_xdist_use_the_same_port_at_once(project: pytest.Pytester) -> None:
+    project.makepyfile(test_one=GOOD, test_two=GOOD, test_three=BAD)
+    result = project.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(["*test_three.py::test_closes: *tcp-artifacts*"])
 
 
-def test_in_a_project_that_has_servers_of_its_own(live: pytest.Pytester) -> None:
-    servers = live.mkpydir("servers")
+def test_in_a_project_that_has_servers_of_its_own(project: pytest.Pytester) -> None:
+    servers = project.mkpydir("servers")
     (servers / "echo.py").write_text("NAME = 'the project\\'s own'\n")
-    live.makepyfile(
+    project.makepyfile(
         "import servers.echo\n" + GOOD + '\n    assert servers.echo.NAME == "the project\'s own"\n'
     )
-    live.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+    project.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
 def test_an_unknown_requirement_is_a_usage_error(pytester: pytest.Pytester) -> None:
@@ -129,8 +124,8 @@ def test_an_unknown_requirement_is_a_usage_error(pytester: pytest.Pytester) -> N
     result.stderr.fnmatch_lines(["*--tcp-require*nonsense*"])
 
 
-def test_the_marker_makes_the_lab(live: pytest.Pytester) -> None:
-    live.makepyfile(
+def test_the_marker_makes_the_lab(project: pytest.Pytester) -> None:
+    project.makepyfile(
         """
         from pathlib import Path
         import pytest
@@ -142,7 +137,7 @@ def test_the_marker_makes_the_lab(live: pytest.Pytester) -> None:
                 assert Path("/proc/sys/net/ipv4/tcp_fin_timeout").read_text().strip() == "7"
         """
     )
-    live.runpytest_subprocess().assert_outcomes(passed=1)
+    project.runpytest_subprocess().assert_outcomes(passed=1)
 
 
 def test_importing_the_plugin_imports_no_more_than_pytest(pytester: pytest.Pytester) -> None:

@@ -1,4 +1,4 @@
-"""A private network around each test that asks for one; skipped where this user can have none."""
+"""A connection to look at, in a private network."""
 
 import socket
 from collections.abc import Iterator
@@ -6,23 +6,9 @@ from typing import NamedTuple
 
 import pytest
 
-from testbed.errors import CapabilityError
 from testbed.net.private import PrivateNetwork
 
 PORT = 2333
-
-
-@pytest.fixture
-def network() -> Iterator[PrivateNetwork]:
-    private = PrivateNetwork()
-    try:
-        private.__enter__()
-    except CapabilityError as error:
-        pytest.skip(str(error))
-    try:
-        yield private
-    finally:
-        private.__exit__(None, None, None)
 
 
 class Pair(NamedTuple):

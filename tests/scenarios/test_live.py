@@ -13,7 +13,6 @@ import subprocess
 import pytest
 
 from testbed import explain
-from testbed.doctor import examine
 from testbed.lab import Verdict
 from testbed.scenarios import RunResult, catalogue, run
 
@@ -21,10 +20,7 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("catalogue")]
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunResult]:
-    missing = [c for c in examine() if c.name in ("capture", "netns") and not c.available]
-    if missing:
-        pytest.skip(f"{missing[0].name}: {missing[0].detail}; {missing[0].remedy}")
+def results(tmp_path_factory: pytest.TempPathFactory, live: None) -> dict[str, RunResult]:
     out = tmp_path_factory.mktemp("runs")
     return {result.scenario: result for result in run(list(catalogue()), out=out)}
 

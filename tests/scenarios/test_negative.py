@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from testbed.doctor import examine
 from testbed.errors import ExperimentError
 from testbed.lab import Verdict
 from testbed.lab.judgement import worst
@@ -46,17 +45,8 @@ class OtherServerLab(JudgedLab):
         await asyncio.sleep(0)
 
 
-@pytest.fixture
-def network() -> Any:
-    missing = [c for c in examine() if c.name in ("capture", "netns") and not c.available]
-    if missing:
-        pytest.skip(f"{missing[0].name}: {missing[0].detail}; {missing[0].remedy}")
-    with PrivateNetwork() as entered:
-        yield entered
-
-
 @pytest.mark.parametrize("name", TWINS)
-async def test_fails_against_another_server(name: str, network: PrivateNetwork) -> None:
+async def test_fails_against_another_server(name: str, live: None, network: PrivateNetwork) -> None:
     scenario = find(name)
     instead, told = TWINS[name]
     lab = OtherServerLab()

@@ -13,7 +13,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from testbed.doctor import examine
 from testbed.errors import UsageError
 from testbed.scenarios import run
 
@@ -34,10 +33,9 @@ def marked(value: str) -> list[psutil.Process]:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("after", [0.2, 0.6, 1.2])
-def test_a_killed_run_leaves_nothing(number: signal.Signals, after: float, tmp_path: Path) -> None:
-    missing = [c for c in examine() if c.name in ("capture", "netns") and not c.available]
-    if missing:
-        pytest.skip(f"{missing[0].name}: {missing[0].detail}; {missing[0].remedy}")
+def test_a_killed_run_leaves_nothing(
+    number: signal.Signals, after: float, tmp_path: Path, live: None
+) -> None:
     mark = uuid.uuid4().hex
     process = subprocess.Popen(
         [sys.executable, "-m", "testbed", "run", "time-wait", "missing-fin", "--out", str(tmp_path)],

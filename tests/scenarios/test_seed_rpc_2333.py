@@ -39,7 +39,7 @@ def published(path: Path) -> list[Line]:
     return lines
 
 
-def test_row_by_row(shared: Path) -> None:
+def test_row_by_row(shared: Path, live: None) -> None:
     expected = published(shared / "seeds" / "rpc-2333.absolute.tsv")
     (result,) = run(["missing-fin"])
     assert result.verdict == "pass", result.why
