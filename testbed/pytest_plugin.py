@@ -34,7 +34,6 @@ MODES = ("off", "on", "retain-on-failure")
 SECTION = "tcp ladder"
 KEPT = "tcp_artifacts"
 LABS = pytest.StashKey[list["Lab"]]()
-FAILED = pytest.StashKey[bool]()
 EXEC_REMEDY = (
     "run the tests with `testbed exec -- pytest ...`, as root, "
     "or with --tcp-net=host where tcpdump may capture"
@@ -107,7 +106,7 @@ def tcp_lab(request: pytest.FixtureRequest) -> Callable[..., Lab]:
     usual: dict[str, Any] = {"net": _network(node.config), **(marker.kwargs if marker else {})}
 
     class _SkippingLab(Lab):
-        async def __aenter__(self) -> Lab:  # type: ignore[override]
+        async def __aenter__(self) -> Lab:  # type: ignore[override]  # Self is Lab here
             try:
                 return await super().__aenter__()
             except CapabilityError as error:

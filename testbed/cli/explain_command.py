@@ -82,16 +82,17 @@ def command(
     ]
     if numbers and max(numbers) > len(explanation.connections):
         raise UsageError(f"there is no connection {max(numbers)}: {len(explanation.connections)} were found")
+    drawn = chosen[:limit] if not as_json and (ladder or (ladder is None and len(chosen) == 1)) else []
+    whole = _with_segments(files, drawn if out is None else chosen)
     if as_json:
         document = explanation.to_json(segments=segments)
         wanted = {e.id for e in chosen}
         document["connections"] = [c for c in document["connections"] if c["id"] in wanted]
         print_json(document)
     else:
-        drawn = chosen[:limit] if ladder or (ladder is None and len(chosen) == 1) else []
-        _show(explanation, chosen, limit, _with_segments(files, drawn))
+        _show(explanation, chosen, limit, {e.id: whole[e.id] for e in drawn})
     if out is not None:
-        _write(_with_segments(files, chosen).values(), out)
+        _write(whole.values(), out)
     if fail_on is None:
         return 0
     if not chosen:
@@ -102,11 +103,10 @@ def command(
 
 def _with_segments(files: tuple[str, ...], wanted: list[Explained]) -> dict[int, Explained]:
     """The same connections with their segments, by id: read again for those that have none yet."""
-    missing = {explained.id for explained in wanted if not explained.connection.exchanges}
-    if not missing:
-        return {explained.id: explained for explained in wanted}
-    again = explain(*files, segments=missing | {explained.id for explained in wanted})
-    return {explained.id: explained for explained in again.connections if explained.connection.exchanges}
+    if not all(explained.connection.exchanges for explained in wanted):
+        ids = {explained.id for explained in wanted}
+        wanted = [e for e in explain(*files, segments=ids).connections if e.id in ids]
+    return {explained.id: explained for explained in wanted}
 
 
 def _show(

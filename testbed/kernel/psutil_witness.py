@@ -98,7 +98,7 @@ def _table_of(pids: Sequence[int]) -> list[tuple[int, Any, Any, str, int | None]
 
     inside: Any = _pslinux
 
-    class Few(inside.NetConnections):  # type: ignore[misc]
+    class Few(inside.NetConnections):  # type: ignore[misc]  # a base of type Any: psutil's inside has no types
         def get_all_inodes(self) -> dict[str, Any]:
             inodes: dict[str, Any] = {}
             for pid in pids:

@@ -101,7 +101,6 @@ class Lab:
             )
             self.sampler = await stack.enter_async_context(Sampler(interval=SAMPLE_EVERY, pids=[os.getpid()]))
             self._stack = stack.pop_all()
-        self.started_ns = time.time_ns()
         return self
 
     async def __aexit__(

@@ -16,7 +16,7 @@ from testbed import explain
 from testbed.lab import Verdict
 from testbed.scenarios import RunResult, catalogue, run
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("catalogue")]
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")

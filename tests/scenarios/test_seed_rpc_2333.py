@@ -11,7 +11,7 @@ from testbed.scenarios import run
 from testbed.wire.notation import Line, parse
 from testbed.wire.segment import Flag
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("catalogue")]
+pytestmark = pytest.mark.timeout(120)
 MACOS_WINDOW_UPDATE = 4  # a habit of its loopback, not seen on Linux
 
 
