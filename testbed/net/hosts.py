@@ -183,16 +183,12 @@ class TwoHosts:
             stack.callback(middle.close)
             with middle.enter():
                 for host in (client, server):
-                    links.join(
-                        host.side, _MIDDLE[host.side], host.descriptor, INTERFACE, HARDWARE[host.side]
-                    )
+                    links.join(host.side, _MIDDLE[host.side], host.descriptor, INTERFACE, HARDWARE[host.side])
                     links.set_mtu(host.side, self.mtu)
                     links.raise_link(host.side)
         else:
             with client.enter():
-                links.join(
-                    INTERFACE, HARDWARE["client"], server.descriptor, INTERFACE, HARDWARE["server"]
-                )
+                links.join(INTERFACE, HARDWARE["client"], server.descriptor, INTERFACE, HARDWARE["server"])
         for host in (client, server):
             host._furnish(self.mtu)
         self.restore()
