@@ -103,20 +103,28 @@ class Lab:
                     network.sysctl(name, value)
             elif self.sysctls:
                 raise UsageError("sysctls are set in a private network only: Lab(net='private', sysctls=...)")
+            listening = asyncio.create_task(self._listen_to_kernel())
+            stack.push_async_callback(self._stop_listening, listening)
             self.capture = await stack.enter_async_context(
                 Tcpdump(interface=self.interface, filter=self.filter, snaplen=self.snaplen)
             )
-            await self._listen_to_kernel(stack)
+            await listening
             self.sampler = await stack.enter_async_context(Sampler(interval=SAMPLE_EVERY, pids=[os.getpid()]))
             self._stack = stack.pop_all()
         return self
 
-    async def _listen_to_kernel(self, stack: contextlib.AsyncExitStack) -> None:
+    async def _listen_to_kernel(self) -> None:
         """Have the kernel tell every change of state, where it may; else say why not."""
+        tracepoints = Tracepoints(ports=[NO_PORT])
         try:
-            self.tracepoints = await stack.enter_async_context(Tracepoints(ports=[NO_PORT]))
+            self.tracepoints = await tracepoints.__aenter__()
         except CapabilityError as error:
             self.untold = error.what
+
+    async def _stop_listening(self, listening: asyncio.Task[None]) -> None:
+        await asyncio.wait([listening])
+        if self.tracepoints is not None:
+            await self.tracepoints.__aexit__(None, None, None)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
