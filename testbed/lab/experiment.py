@@ -82,6 +82,7 @@ class Experiment:
                 for side, s in self._holders.items()
                 if s.pid is not None
             ),
+            reset_reason=self.connections[0].reset_reason_in_words if self.connections else "",
         )
 
     @cached_property
