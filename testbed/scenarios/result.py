@@ -57,8 +57,11 @@ class RunResult:
             return self.problem
         bad = [c for c in self.checks if c.verdict is self.verdict]
         if self.verdict is Verdict.PASS:
-            witnesses = ", ".join(dict.fromkeys(c.witness for c in self.checks))
-            return f"{len(self.checks)} statements hold, put to {witnesses}"
+            held = [c for c in self.checks if c.verdict is Verdict.PASS]
+            witnesses = ", ".join(dict.fromkeys(c.witness for c in held))
+            skipped = len(self.checks) - len(held)
+            more = f"; {skipped} could not be asked here" if skipped else ""
+            return f"{len(held)} statements hold, put to {witnesses}{more}"
         return "; ".join(f"{c.witness}: not so that {c.statement}" for c in bad)
 
     def to_json(self) -> dict[str, Any]:

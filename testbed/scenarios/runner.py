@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import CapabilityError
+from ..kernel import trace_source
 from ..net import sysctl
 from ..net.libc import die_with_parent
 from ..net.private import enter_private_network
@@ -116,6 +117,8 @@ def _work(name: str, net: Network, out: Path | None, pipe: Pipe) -> None:
         result = asyncio.run(_play_while_wanted(scenario, out, pipe))
     except CapabilityError as error:
         result = RunResult(name, time.monotonic() - began, problem=error.what, remedy=error.remedy)
+    finally:
+        trace_source.release()  # multiprocessing runs nobody's atexit
     pipe.send(("result", result))
     pipe.close()
 
