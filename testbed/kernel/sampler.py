@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
@@ -40,14 +41,22 @@ class _Witness(Protocol):
     def close(self) -> None: ...
 
 
+Inside = Callable[[], AbstractContextManager[None]]
+"""Makes a context in which the calling thread is in some network."""
+
+
 class _Diag:
     name: Witness = "sock_diag"
 
-    def __init__(self) -> None:
-        self._kernel = SockDiag()
+    def __init__(self, networks: Sequence[Inside]) -> None:
+        self._kernels: list[SockDiag] = []
+        for inside in networks or (contextlib.nullcontext,):
+            with inside():
+                self._kernels.append(SockDiag())
 
     def look(self, port: int | None, pids: Sequence[int]) -> list[SocketSample]:
-        found = self._kernel.dump(ports=() if port is None else (port,))
+        ports = () if port is None else (port,)
+        found = [one for kernel in self._kernels for one in kernel.dump(ports=ports)]
         now = time.time_ns()
         return [
             SocketSample(now, one.local, one.remote, one.state, None, None, None, "sock_diag", one.inode, one)
@@ -55,7 +64,8 @@ class _Diag:
         ]
 
     def close(self) -> None:
-        self._kernel.close()
+        for kernel in self._kernels:
+            kernel.close()
 
 
 class _Psutil:
@@ -68,13 +78,13 @@ class _Psutil:
         pass
 
 
-def _open(source: Source) -> _Witness:
+def _open(source: Source, networks: Sequence[Inside]) -> _Witness:
     if source == "psutil":
         return _Psutil()
     try:
-        return _Diag()
+        return _Diag(networks)
     except CapabilityError:
-        if source == "sock_diag":
+        if source == "sock_diag" or networks:  # psutil sees one network, that of the process
             raise
         return _Psutil()
 
@@ -89,8 +99,8 @@ class Sampler:
     changes     each change seen of a (local, remote) pair, in order; its end is a sample with
                 state None
     samples     how often the tables were read
-
-    The network is the one that the thread is in when it enters.
+    networks    contexts in which the thread is in the networks to look at (`net.hosts`), all of which
+                sock_diag then samples together; default: the one that the thread is in when it enters
 
     Where one pair has two rows (a descriptor left open after `shutdown()` can show as CLOSED beside
     the kernel's own TIME_WAIT) the row that is not CLOSED has the state.
@@ -106,6 +116,7 @@ class Sampler:
         port: int | None = None,
         pids: Sequence[int] = (),
         source: Source = "auto",
+        networks: Sequence[Inside] = (),
     ) -> None:
         if interval <= 0:
             raise UsageError(f"an interval of {interval} s is none")
@@ -113,6 +124,7 @@ class Sampler:
         self.port = port
         self.pids: Sequence[int] = pids
         self.source = source
+        self.networks = networks
         self.changes: list[SocketSample] = []
         self.samples = 0
         self._now: dict[_Key, SocketSample] = {}
@@ -124,7 +136,7 @@ class Sampler:
         if self._task is not None:
             raise UsageError("this Sampler was entered already; make another one")
         with contextlib.ExitStack() as stack:
-            self._witness = _open(self.source)
+            self._witness = _open(self.source, self.networks)
             stack.callback(self._witness.close)
             self.sample()
             stack.pop_all()

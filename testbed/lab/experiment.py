@@ -12,13 +12,15 @@ from ..findings import Evidence, Finding, Holder, describe, judge
 from ..findings.table import Side
 from ..kernel import SocketSample
 from ..kernel.events import Event
+from ..net.link_events import LinkEvent
 from ..render import svg, terminal
-from ..render.ladder import Ladder, StateMark, Step, from_connection
+from ..render.ladder import Fault, Ladder, StateMark, Step, from_connection
 from ..tcp.connection import Connection
 from ..tcp.tracker import TrackerOf
-from ..tcp.transcript import compare, lines_of
+from ..tcp.transcript import compare, line_of
 from ..wire.notation import Line, parse_transcript
 from .account import accounts
+from .faults import faults
 from .judgement import Check, Verdict, check
 from .live import LiveConnection
 
@@ -32,6 +34,8 @@ class Experiment:
     samples      changes in the kernel's tables, as sock_diag or psutil shows them
     events       what the kernel's tracepoints told, in order
     untold       why they did not tell all; "" when they did
+    far          the recording of the wire's other end, where both were captured
+    link         what became of segments on the link between two hosts, but for those that passed
     """
 
     def __init__(
@@ -44,13 +48,20 @@ class Experiment:
         holders: Mapping[Side, SocketSample],
         events: Sequence[Event] = (),
         untold: str = "",
+        far: Recording | None = None,
+        link: Sequence[LinkEvent] = (),
+        captured_at: Side = "client",
     ) -> None:
         self.recording = recording
+        self.far = far
+        self.link = tuple(link)
+        self._captured_at: Side = captured_at
         self.steps = steps
         self.samples = samples
         self.events = events
         self._holders = holders
-        found = TrackerOf(LiveConnection, keep=True).feed_all(recording.segments()).connections
+        self._segments = recording.segments()
+        found = TrackerOf(LiveConnection, keep=True).feed_all(self._segments).connections
         port = str(server[1]) if server else None
         self.connections = [c for c in found if port is None or c.addresses[1].port == port]
         for connection, account in zip(
@@ -108,22 +119,29 @@ class Experiment:
 
     def check_capture(self) -> Check:
         """Is the capture whole?  One that is not proves nothing either way."""
+        near = self._check_recording(self.recording)
+        if self.far is None or near.verdict is not Verdict.PASS:
+            return near
+        return self._check_recording(self.far)
+
+    @staticmethod
+    def _check_recording(recording: Recording) -> Check:
         statement = "the capture is complete"
-        if self.recording.dropped:
+        if recording.dropped:
             return Check(
-                "capture", statement, Verdict.INCONCLUSIVE, f"{self.recording.dropped} packets were dropped"
+                "capture", statement, Verdict.INCONCLUSIVE, f"{recording.dropped} packets were dropped"
             )
-        if self.recording.complete is False:
+        if recording.complete is False:
             return Check(
                 "capture",
                 statement,
                 Verdict.INCONCLUSIVE,
-                f"the interface carried {self.recording.interface_packets} packets and "
-                f"{len(self.recording.packets)} were captured",
+                f"the interface carried {recording.interface_packets} packets and "
+                f"{len(recording.packets)} were captured",
             )
-        if self.recording.complete is None:
+        if recording.complete is None:
             # a shared interface or a filter: tcpdump's own count is all there is
-            known = self.recording.dropped is not None
+            known = recording.dropped is not None
             return Check(
                 "capture",
                 "tcpdump counts no packet as dropped; that none is missing cannot be proved here",
@@ -174,9 +192,26 @@ class Experiment:
         keys = ("time_ns", "endpoint", "state", "witness")
         return [dict(zip(keys, row, strict=True)) for row in sorted(rows, key=lambda row: row[0])]
 
+    @cached_property
+    def faults(self) -> list[Fault]:
+        """What the link did to segments of the first connection."""
+        if not self.connections:
+            return []
+        return faults(self.connection, self.connections, self.link, self._segments, self._captured_at)
+
     def transcript(self) -> list[str]:
-        """The first connection in the notation."""
-        return [str(line) for line in lines_of(self.connection)] if self.connections else []
+        """The first connection in the notation; what the link did stands behind a line as a comment, and
+        what was not captured for it (``dropped here``, on the way to this end) has a line of its own."""
+        if not self.connections:
+            return []
+        done = {fault.frame: fault.what for fault in self.faults}
+        rows = [
+            (exchange.segment.time_ns, str(line_of(exchange)), done.get(exchange.segment.frame, ""))
+            for exchange in self.connection.exchanges or ()
+        ]
+        unseen = [(f.time_ns, f.notation, f.what) for f in self.faults if f.frame is None]
+        rows = sorted([*rows, *unseen], key=lambda row: row[0]) if unseen else rows
+        return [f"{line}  # {what}" if what else line for _, line, what in rows]
 
     def ladder(self, title: str = "") -> Ladder:
         """The first connection as a drawing."""
@@ -185,6 +220,7 @@ class Experiment:
             steps=self.steps,
             kernel=self.marks(),
             findings=self.findings,
+            faults=self.faults,
             title=title,
         )
 
@@ -193,6 +229,9 @@ class Experiment:
         folder.mkdir(parents=True, exist_ok=True)
         files = {"capture": folder / "capture.pcap"}
         self.recording.save(files["capture"])
+        if self.far is not None:
+            files["far-capture"] = folder / "capture-far-end.pcap"
+            self.far.save(files["far-capture"])
         if self.connections:
             ladder = self.ladder(title)
             files |= {"ladder": folder / "ladder.txt", "svg": folder / "ladder.svg"}

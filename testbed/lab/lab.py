@@ -29,6 +29,8 @@ from ..kernel import Sampler, SocketSample
 from ..kernel.events import Event
 from ..kernel.tracepoints import Tracepoints
 from ..net.firewall import Drop
+from ..net.hosts import INTERFACE, Host, TwoHosts
+from ..net.link import Link
 from ..net.private import PrivateNetwork
 from ..render.ladder import Step
 from ..servers.echo import EchoServer
@@ -43,7 +45,8 @@ from .scripted import Client, ScriptedServer
 
 SERVERS: dict[str, type[Server]] = {"echo": EchoServer, "rpc": RpcServer, "http": HttpServer}
 Side = Literal["client", "server"]
-Network = Literal["private", "here"]
+Network = Literal["private", "hosts", "here"]
+End = Literal["client", "server", "both"]
 
 NO_PORT = 0
 """What the tracepoints listen to until the server has one."""
@@ -56,13 +59,19 @@ class Lab:
     """One experiment.
 
     net        ``private``: a network of its own for as long as the lab lasts (needs CAP_SYS_ADMIN
-               over one's user namespace: root, or a process under `testbed exec`); ``here``: the
-               network this process is in
-    interface  where to capture
+               over one's user namespace: root, or a process under `testbed exec`); ``hosts``: two of
+               them, the client's and the server's, joined by a wire (`net.hosts`; needs the same);
+               ``here``: the network this process is in
+    link       with ``hosts``: rules for each segment on the wire (`wire.rules`), which then leads through
+               `lab.link`, where more can be made; None: a bare veth pair
+    frozen     with `link`: every segment is held from the beginning
+    interface  where to capture; between two hosts it is the wire
+    capture_at with ``hosts``: at which end of the wire to capture.  At ``both`` the client's is the
+               recording, and `experiment.far` the server's
     filter     words of a tcpdump filter; with one, completeness cannot be proved
-    mtu        of the private network's loopback, in bytes
+    mtu        of the private network's loopback or of the wire, in bytes
     snaplen    bytes kept of each packet
-    sysctls    net.ipv4 settings of the private network, by their last name
+    sysctls    net.ipv4 settings of the private network or of both hosts, by their last name
 
     Raises `CapabilityError` on entering where this machine cannot do it.
     """
@@ -71,14 +80,25 @@ class Lab:
         self,
         *,
         net: Network = "here",
+        link: Sequence[str] | None = None,
+        frozen: bool = False,
         interface: str = "lo",
+        capture_at: End = "client",
         filter: Sequence[str] = (),
         mtu: int = 1500,
         snaplen: int = 2048,
         sysctls: dict[str, int | str] | None = None,
     ) -> None:
+        if link is not None and net != "hosts":
+            raise UsageError("a link lies between two hosts: Lab(net='hosts', link=...)")
         self.net = net
-        self.interface = interface
+        self.interface = INTERFACE if net == "hosts" else interface
+        self.capture_at = capture_at
+        self.hosts: TwoHosts | None = None
+        self.far_capture: Tcpdump | None = None
+        self._rules = link
+        self._frozen = frozen
+        self._link: Link | None = None
         self.filter = tuple(filter)
         self.mtu = mtu
         self.snaplen = snaplen
@@ -97,21 +117,46 @@ class Lab:
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
+            network: PrivateNetwork | TwoHosts | None = None
             if self.net == "private":
                 network = stack.enter_context(PrivateNetwork(mtu=self.mtu))
-                for name, value in self.sysctls.items():
-                    network.sysctl(name, value)
+            elif self.net == "hosts":
+                network = self.hosts = stack.enter_context(
+                    TwoHosts(mtu=self.mtu, middle=self._rules is not None)
+                )
             elif self.sysctls:
                 raise UsageError("sysctls are set in a private network only: Lab(net='private', sysctls=...)")
+            for name, value in self.sysctls.items():
+                assert network is not None
+                network.sysctl(name, value)
             listening = asyncio.create_task(self._listen_to_kernel())
             stack.push_async_callback(self._stop_listening, listening)
+            near: Side = "server" if self.capture_at == "server" else "client"
             self.capture = await stack.enter_async_context(
-                Tcpdump(interface=self.interface, filter=self.filter, snaplen=self.snaplen)
+                self._tcpdump(self.hosts.host(near) if self.hosts is not None else None)
             )
+            if self.hosts is not None and self.capture_at == "both":
+                self.far_capture = await stack.enter_async_context(self._tcpdump(self.hosts.server))
             await listening
-            self.sampler = await stack.enter_async_context(Sampler(interval=SAMPLE_EVERY, pids=[os.getpid()]))
+            networks = [self.hosts.client.enter, self.hosts.server.enter] if self.hosts else []
+            self.sampler = await stack.enter_async_context(
+                Sampler(interval=SAMPLE_EVERY, pids=[os.getpid()], networks=networks)
+            )
+            if self.hosts is not None and self._rules is not None:
+                self._link = await stack.enter_async_context(
+                    Link(self.hosts, self._rules, frozen=self._frozen, stamp=self._stamp_link)
+                )
+            if self.hosts is not None:
+                # From here on this thread is on the server's host, and so are the servers that it starts.
+                # What belongs to the client goes over for as long as it takes to make a socket.
+                stack.enter_context(self.hosts.server.enter())
             self._stack = stack.pop_all()
         return self
+
+    def _tcpdump(self, host: Host | None) -> Tcpdump:
+        """A capture here, or on one of the hosts."""
+        inside = contextlib.nullcontext if host is None else host.enter
+        return Tcpdump(self.interface, filter=self.filter, snaplen=self.snaplen, inside=inside)
 
     async def _listen_to_kernel(self) -> None:
         """Have the kernel tell every change of state, where it may; else say why not."""
@@ -141,6 +186,9 @@ class Lab:
             return
         holders = self._holders()
         recording = await self.capture.cut()
+        far = await self.far_capture.cut() if self.far_capture is not None else None
+        if self._link is not None:
+            await self._link.settled()
         events: list[Event] = []
         if self.tracepoints is not None:
             await self.tracepoints.drain()
@@ -153,6 +201,9 @@ class Lab:
             holders=holders,
             events=events,
             untold=self.untold,
+            far=far,
+            link=self._link.events if self._link is not None else (),
+            captured_at="server" if self.capture_at == "server" else "client",
         )
 
     @property
@@ -166,6 +217,53 @@ class Lab:
         """Conclude the experiment now: cut the capture, while servers and clients still stand."""
         await self._conclude()
         return self.experiment
+
+    # ------------------------------------------------------------ the wire between two hosts
+
+    @property
+    def link(self) -> Link:
+        """The wire, where each segment can be dropped, held, duplicated, reordered or forged."""
+        if self._link is None:
+            raise UsageError("this lab has no link: Lab(net='hosts', link=[...]), once it is entered")
+        return self._link
+
+    def _stamp_link(self, text: str) -> None:
+        self.step(f"link: {text}")
+
+    async def cut_wire(self) -> None:
+        """Lose all that either host sends from here on; neither is told."""
+        if self._link is not None:
+            await self._link.cut()
+        else:
+            self._two_hosts().cut()
+            self.step("the wire is cut")
+
+    async def restore_wire(self) -> None:
+        """Carry everything again."""
+        if self._link is not None:
+            await self._link.restore()
+        else:
+            self._two_hosts().restore()
+            self.step("the wire is joined again")
+
+    def set_mtu(self, mtu: int, side: Side | None = None) -> None:
+        """Change the MTU of the wire, or of one host's end, in bytes."""
+        hosts = self._two_hosts()
+        if side is None:
+            hosts.set_mtu(mtu)
+        else:
+            hosts.host(side).set_mtu(mtu)
+        self.step(f"the MTU of {f'the {side}' if side else 'the wire'} is {mtu}")
+
+    def _two_hosts(self) -> TwoHosts:
+        if self.hosts is None:
+            raise UsageError("there is no wire on one machine's loopback: Lab(net='hosts')")
+        return self.hosts
+
+    @property
+    def host(self) -> str:
+        """The address that servers listen on."""
+        return self.hosts.server.address if self.hosts is not None else "127.0.0.1"
 
     # ------------------------------------------------------------ servers and clients
 
@@ -193,6 +291,7 @@ class Lab:
             raise UsageError(f"there is no server called {kind!r}; there are: {', '.join(SERVERS)}")
         if process:
             arguments = ["--ending", ending]
+            options.setdefault("host", self.host)
             for name, value in options.items():
                 arguments += [f"--{name.replace('_', '-')}", str(value)]
             started = await ServerProcess.start(kind, arguments)
@@ -201,7 +300,7 @@ class Lab:
             self.server, address = started, started.address
         else:
             try:
-                server = SERVERS[kind](ending=ending, **options)
+                server = SERVERS[kind](ending=ending, **{"host": self.host, **options})
                 await self._stack.enter_async_context(server)
             except ValueError as error:
                 raise UsageError(str(error)) from error
@@ -213,9 +312,11 @@ class Lab:
         self.address = address
         return address
 
-    def listen(self, port: int = 0, *, host: str = "127.0.0.1", backlog: int = 128) -> ScriptedServer:
+    def listen(self, port: int = 0, *, host: str = "", backlog: int = 128) -> ScriptedServer:
         """A server that does nothing but what the script says."""
-        server = ScriptedServer((host, port), lambda text: self.step(text, "server"), backlog=backlog)
+        server = ScriptedServer(
+            (host or self.host, port), lambda text: self.step(text, "server"), backlog=backlog
+        )
         self._stack.callback(server.end)
         self.address = server.address
         return server
@@ -262,7 +363,8 @@ class Lab:
         if self.address is None:
             raise ExperimentError("there is no server yet: call lab.serve(...) or lab.at(host, port) first")
         number = len(self.clients) + 1
-        made = Client(self.address, lambda text: self.step(text, "client", number), timeout=timeout)
+        with self.hosts.client.enter() if self.hosts is not None else contextlib.nullcontext():
+            made = Client(self.address, lambda text: self.step(text, "client", number), timeout=timeout)
         self.clients.append(made)
         return made
 

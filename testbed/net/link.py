@@ -103,8 +103,8 @@ class Link:
         except BaseException:
             self._end()
             raise
-        for text in self._first_rules:
-            self._stamp(text)
+        if self._first_rules:
+            self._stamp(", ".join(self._first_rules))
         return self
 
     def _start(self, middle: Network, control: socket.socket) -> subprocess.Popen[bytes]:
@@ -243,17 +243,16 @@ class Link:
         """Add rules after those there are: ``drop > F. #1``.  `inject` without `after` is done at once."""
         for text in rules:
             parse_rule(text)
+        self._stamp(", ".join(rules))
         await self._ask("add", rules=rules)
-        for text in rules:
-            self._stamp(text)
 
     async def forget(self, *rules: str) -> None:
         """Take out rules, as they were written; none given: all of them.  What is held stays so."""
+        self._stamp(f"forgets {', '.join(rules) or 'all rules'}")
         if rules:
             await self._ask("remove", rules=rules)
         else:
             await self._ask("clear")
-        self._stamp(f"forgets {', '.join(rules) or 'all rules'}")
 
     async def drop(self, *patterns: str) -> None:
         """Lose what matches: ``drop("> F. #1")``."""
@@ -277,8 +276,9 @@ class Link:
         if ports is not None:
             client, server = (socket.inet_aton(address) for address in ADDRESSES.values())
             flow = (client + server + b"".join(p.to_bytes(2, "big") for p in ports)).hex()
-        await self._ask("inject", line=str(parse(line)), flow=flow)
-        self._stamp(f"inject {line}")
+        forged = parse(line)
+        self._stamp(f"inject {forged}")
+        await self._ask("inject", line=str(forged), flow=flow)
 
     async def release(self, *patterns: str, copies: int = 1) -> list[LinkEvent]:
         """Let what is held and matches one of `patterns` go (none: all of it), the oldest first.
@@ -329,13 +329,13 @@ class Link:
 
     async def cut(self) -> None:
         """Lose everything, both ways."""
-        await self._ask("cut", on=True)
         self._stamp("the wire is cut")
+        await self._ask("cut", on=True)
 
     async def restore(self) -> None:
         """Lose nothing any more."""
-        await self._ask("cut", on=False)
         self._stamp("the wire is joined again")
+        await self._ask("cut", on=False)
 
     async def watch(self, on: bool = True) -> None:
         """Tell in `events` of those too that simply pass."""

@@ -37,6 +37,19 @@ class JudgedLab(Lab):
             self.progress(self.steps[-1].text)
 
 
+def lab_of(scenario: Scenario, interface: str = "lo") -> JudgedLab:
+    """The lab that a scenario is played in."""
+    if not scenario.hosts:
+        return JudgedLab(interface=interface)
+    return JudgedLab(
+        net="hosts",
+        link=scenario.link,
+        capture_at=scenario.capture_at,
+        mtu=scenario.mtu,
+        sysctls=dict(scenario.sysctls),
+    )
+
+
 async def play(
     scenario: Scenario, *, interface: str = "lo", out: Path | None = None, progress: Progress | None = None
 ) -> RunResult:
@@ -57,7 +70,7 @@ async def _play_once(
     scenario: Scenario, *, interface: str, out: Path | None, progress: Progress | None
 ) -> RunResult:
     began = time.monotonic()
-    lab = JudgedLab(interface=interface)
+    lab = lab_of(scenario, interface)
     lab.progress = progress
     limit = scenario.seconds * 1.5 + 60
     try:
