@@ -19,6 +19,7 @@ from ..errors import Error
 
 COMMANDS = {
     "run": ("run", "Run experiments of the catalogue, live."),
+    "step": ("step", "Step through an experiment, one segment at a time: a debugger for TCP."),
     "list": ("list", "What there is to run."),
     "explain": ("explain", "What happened to the connections in a capture file."),
     "exec": ("exec", "Run any command in a private network."),

@@ -165,9 +165,13 @@ class ScriptedServer:
     """A listening socket of a script: nothing is accepted, read or closed but by its steps.
 
     backlog  as of listen(2): the kernel queues one connection more
+    timeout  seconds that any one step of it or of an accepted socket may take
     """
 
-    def __init__(self, address: tuple[str, int], stamp: Stamp, *, backlog: int = 128) -> None:
+    def __init__(
+        self, address: tuple[str, int], stamp: Stamp, *, backlog: int = 128, timeout: float = 20.0
+    ) -> None:
+        self.timeout = timeout
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -182,8 +186,9 @@ class ScriptedServer:
         self.accepted: list[ScriptedSocket] = []
         self._stamp = stamp
 
-    async def accept(self, *, timeout: float = 20.0) -> ScriptedSocket:
+    async def accept(self, *, timeout: float | None = None) -> ScriptedSocket:
         """Take the next connection.  ExperimentError when none comes in time."""
+        timeout = self.timeout if timeout is None else timeout
         self._stamp("accept()")
         try:
             sock, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(self.socket), timeout)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import socket
 import subprocess
 import sys
@@ -208,17 +209,16 @@ class Link:
         """Give an order and wait until it is carried out; UsageError when it cannot be."""
         if self._control is None or self._ended:
             raise ExperimentError(self._last_words() if self._ended else "the link is not entered")
-        self._number += 1
-        answer = self._answers[self._number] = asyncio.get_running_loop().create_future()
+        self._number = number = self._number + 1  # several may ask at once
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
         try:
-            await asyncio.get_running_loop().sock_sendall(
-                self._control, json.dumps([self._number, do, arguments]).encode()
-            )
+            order = json.dumps([number, do, arguments]).encode()
+            await asyncio.get_running_loop().sock_sendall(self._control, order)
             wrong = await asyncio.wait_for(answer, ANSWER_SECONDS)
         except TimeoutError:
             raise ExperimentError(f"the link's process did not answer within {ANSWER_SECONDS:g} s") from None
         finally:
-            del self._answers[self._number]
+            del self._answers[number]
         if self._ended:
             raise ExperimentError(wrong)
         if wrong:
@@ -230,10 +230,10 @@ class Link:
         while not condition():
             if self._ended:
                 raise ExperimentError(self._last_words())
-            left = deadline - asyncio.get_running_loop().time()
+            left = max(0.0, deadline - asyncio.get_running_loop().time())
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), max(left, 0))
+                await asyncio.wait_for(self._changed.wait(), None if math.isinf(left) else left)
             except TimeoutError:
                 raise WitnessTimeout(f"{otherwise} within {timeout:g} s") from None
 
@@ -293,7 +293,8 @@ class Link:
 
     async def until_held(self, *patterns: str, count: int = 1, timeout: float = 10.0) -> list[LinkEvent]:
         """Wait until `count` segments that match one of `patterns` (none: any) have been held since the
-        link was made; returns them.  WitnessTimeout when they do not come."""
+        link was made; returns them.  WitnessTimeout when they do not come; on a frozen link that takes as
+        long as whoever steps through it."""
         wanted = [parse_pattern(text) for text in patterns]
 
         def found() -> list[LinkEvent]:

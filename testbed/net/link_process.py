@@ -38,6 +38,7 @@ FRAMES_A_TURN: Final = 64
 LARGEST: Final = 65536
 _TRIES: Final = 200
 CUT: Final = "the wire is cut"
+BY_HAND: Final = "by hand"
 
 
 class _Held(NamedTuple):
@@ -217,7 +218,7 @@ class Link:
         """Drop what is held."""
         for held in self._taken(ids):
             now = time.time_ns()
-            self._tell(held.event._replace(time_ns=now, fate=Fate.DROPPED, rule=held.event.rule or "by hand"))
+            self._tell(held.event._replace(time_ns=now, fate=Fate.DROPPED, rule=BY_HAND))
 
     def _taken(self, ids: Iterable[int] | None) -> list[_Held]:
         wanted = list(self._held) if ids is None else list(ids)

@@ -83,15 +83,22 @@ UNICODE = Glyphs("┃", "┊", "┴", "─", "▶", "◀", "╌", "✗", "⋮", 
 ASCII = Glyphs("|", ":", "+", "-", ">", "<", ".", "X", "~", "*", "^", "...")
 
 
-def draw(ladder: Ladder, width: int = 80, *, colour: bool = True, ascii_only: bool = False) -> Text:
+def draw(
+    ladder: Ladder,
+    width: int = 80,
+    *,
+    colour: bool = True,
+    ascii_only: bool = False,
+    legend: bool = True,
+) -> Text:
     """The ladder as rich Text, each line at most `width` columns (60 at the least).
 
-    `ascii_only` where the output's encoding has no ``┃`` or ``▶``.
+    `ascii_only` where the output's encoding has no ``┃`` or ``▶``; `legend`: say below what the signs mean.
     """
     from rich.text import Text  # 38 ms, and who pastes plain text does without
 
     text = Text(no_wrap=True, overflow="ignore", end="")
-    for line in _Drawing(ladder, width, ascii_only).lines():
+    for line in _Drawing(ladder, width, ascii_only).lines(legend=legend):
         for piece, style in _trimmed(line):
             text.append(piece, STYLES[style] if colour else "")
         text.append("\n")
@@ -137,12 +144,13 @@ class _Drawing:
         self.told: dict[Side, str] = {"client": "", "server": ""}
         self.used: set[str] = set()
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self, *, legend: bool = True) -> Iterator[Line]:
         """The whole drawing."""
         yield from self._header()
         for row in self.ladder.rows:
             yield from self._row(row)
-        yield from self._legend()
+        if legend:
+            yield from self._legend()
 
     # ------------------------------------------------------------- columns
 

@@ -267,6 +267,13 @@ async def test_thawed_it_goes_by_its_rules_again(network: PrivateNetwork) -> Non
         assert ends.link.held == []
 
 
+async def test_many_may_ask_at_once(network: PrivateNetwork) -> None:
+    async with pair() as ends:
+        rules = [f"> . ack {number}" for number in range(50)]
+        await asyncio.wait_for(asyncio.gather(*(ends.link.drop(rule) for rule in rules)), 20)
+        await asyncio.wait_for(asyncio.gather(*(ends.link.forget(f"drop {rule}") for rule in rules)), 20)
+
+
 async def test_mistakes_are_told(network: PrivateNetwork) -> None:
     with TwoHosts() as hosts, pytest.raises(UsageError, match="middle=True"):
         async with Link(hosts):

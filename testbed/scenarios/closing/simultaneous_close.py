@@ -13,14 +13,16 @@ from ..scenario import Scenario
 
 ORDER = 5
 FINS = "> F.", "< F."
-ACKS = "> . 2:2(0)", "< . 2:2(0)"
-"""Those of the FINs: sent from behind one's own, which took number 1."""
+ACKS = "> . 9:9(0)", "< . 2:2(0)"
+"""Those of the FINs: each is sent from behind one's own, which took a number."""
 
 
 async def play(lab: Lab) -> None:
     server = lab.listen(9502)
     client = await lab.connect()
     accepted = await server.accept()
+    await client.send(b"hello\r\n")
+    await accepted.recv_exactly(7)
     await lab.link.hold(*FINS, *ACKS)
     client.close()
     accepted.close()
@@ -55,10 +57,12 @@ SCENARIO = Scenario(
         > S 0:0(0)
         < S. 0:0(0) ack 1
         > . 1:1(0) ack 1
-        > F. 1:1(0) ack 1
-        < F. 1:1(0) ack 1
-        > . 2:2(0) ack 2
-        < . 2:2(0) ack 2
+        > P. 1:8(7) ack 1
+        < . 1:1(0) ack 8
+        > F. 8:8(0) ack 1
+        < F. 1:1(0) ack 8
+        > . 9:9(0) ack 2
+        < . 2:2(0) ack 9
     """,
     hosts=True,
     link=(),

@@ -7,7 +7,7 @@ ORDER = 3
 
 
 async def play(lab: Lab) -> None:
-    lab.at("127.0.0.1", 2333)
+    lab.at(lab.host, 2333)
     client = lab.client()
     lab.told("connect() fails with ECONNREFUSED", await client.connect(), "ECONNREFUSED")
 
