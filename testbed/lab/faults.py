@@ -85,7 +85,8 @@ def _told(
     elif event.fate is Fate.DROPPED:
         yield fault("dropped here", lost=True), seen if at_sender else None
     elif event.fate is Fate.AGAIN:
-        yield fault("sent again, dropped here", lost=True), seen if at_sender else None
+        if at_sender:  # elsewhere it is no more than what is held there already
+            yield fault("sent again, dropped here", lost=True), seen
     elif event.fate is Fate.HELD:
         end = released.get(event.id)
         if end is None:

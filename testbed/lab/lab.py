@@ -358,19 +358,33 @@ class Lab:
         self.address = (host, port)
         self.sampler.pids = ()
 
-    def client(self, *, timeout: float = 20.0) -> Client:
-        """A client that has not connected yet."""
+    def client(self, *, timeout: float = 20.0, port: int = 0) -> Client:
+        """A client that has not connected yet; `port` is its own, 0: any."""
         if self.address is None:
             raise ExperimentError("there is no server yet: call lab.serve(...) or lab.at(host, port) first")
         number = len(self.clients) + 1
         with self.hosts.client.enter() if self.hosts is not None else contextlib.nullcontext():
-            made = Client(self.address, lambda text: self.step(text, "client", number), timeout=timeout)
+            made = Client(
+                self.address, lambda text: self.step(text, "client", number), timeout=timeout, port=port
+            )
         self.clients.append(made)
         return made
 
-    async def connect(self, *, timeout: float = 20.0) -> Client:
+    def counterpart(self, port: int, *, timeout: float = 20.0) -> Client:
+        """On the server's host, a socket that does not listen: it connects to the client's `port`, from the
+        port at which the server would be."""
+        if self.address is None:
+            raise ExperimentError("say where the server would be first: lab.at(lab.host, port)")
+        client = self._two_hosts().client.address
+        made = Client(
+            (client, port), lambda text: self.step(text, "server"), timeout=timeout, port=self.address[1]
+        )
+        self._stack.callback(made.socket.close)
+        return made
+
+    async def connect(self, *, timeout: float = 20.0, port: int = 0) -> Client:
         """A client that is connected.  ExperimentError when it could not be."""
-        client = self.client(timeout=timeout)
+        client = self.client(timeout=timeout, port=port)
         told = await client.connect()
         if told != "connected":
             raise ExperimentError(f"connect() to {self.address}: {told}")

@@ -283,13 +283,20 @@ class Link:
     async def release(self, *patterns: str, copies: int = 1) -> list[LinkEvent]:
         """Let what is held and matches one of `patterns` go (none: all of it), the oldest first.
 
-        A rule that held it goes on holding those that come.  Returns what was released.
+        A rule that held it goes on holding those that come.  Returns what was released.  On a frozen link
+        nothing goes but by `deliver`: that is for whoever steps through it.
         """
-        ids = self._matching(patterns)
+        found = self._matching(patterns)
         if not self.frozen:
-            self._stamp(f"releases {', '.join(held.line for held in ids) or 'nothing'}")
-            await self.deliver(*(held.id for held in ids), copies=copies)
-        return ids
+            self._stamp(f"releases {', '.join(patterns) or 'all'}")
+            await self.deliver(*(held.id for held in found), copies=copies)
+        return found
+
+    async def release_only(self, *held: LinkEvent) -> None:
+        """Let these go, in this order, and nothing else."""
+        if not self.frozen:
+            self._stamp(f"releases {', '.join(one.line for one in held)}")
+            await self.deliver(*(one.id for one in held))
 
     async def until_held(self, *patterns: str, count: int = 1, timeout: float = 10.0) -> list[LinkEvent]:
         """Wait until `count` segments that match one of `patterns` (none: any) have been held since the

@@ -55,6 +55,8 @@ class Scenario:
     link        with `hosts`: rules for the wire (`testbed.wire.rules`), on which `lab.link` can then make
                 more; None: a bare veth pair
     capture_at  with `hosts`: at which end of the wire is captured
+    apart       why the wire and the kernels cannot agree on every state: a segment on the wire is older than
+                the socket that it seems to come from, or forged; "" where they must agree
     one_host    why it cannot be played between two hosts, and so not be stepped through; "" when it can
     after       more to hold the experiment to
     """
@@ -76,6 +78,7 @@ class Scenario:
     hosts: bool = False
     link: tuple[str, ...] | None = None
     capture_at: Literal["client", "server", "both"] = "client"
+    apart: str = ""
     one_host: str = ""
     after: Callable[[Experiment], Iterable[Check]] = _nothing_more
 

@@ -130,8 +130,11 @@ class StepLab(Lab):
         if not text.startswith(("hold", "forgets")):  # on a frozen link they change nothing
             super()._stamp_link(text)
 
-    def client(self, *, timeout: float = PATIENCE) -> Client:
-        return super().client(timeout=PATIENCE)
+    def client(self, *, timeout: float = PATIENCE, port: int = 0) -> Client:
+        return super().client(timeout=PATIENCE, port=port)
+
+    def counterpart(self, port: int, *, timeout: float = PATIENCE) -> Client:
+        return super().counterpart(port, timeout=PATIENCE)
 
     def listen(self, port: int = 0, *, host: str = "", backlog: int = 128) -> ScriptedServer:
         server = super().listen(port, host=host, backlog=backlog)
@@ -141,7 +144,7 @@ class StepLab(Lab):
     async def see(
         self, side: Side, state: State, *, timeout: float = PATIENCE, client: Client | None = None
     ) -> SocketSample | None:
-        """Wait for a state, or take it that it has passed since the last one asked for of that side: a look is
+        """Wait for a state, or take it that it has passed since the last one asked for there: a look is
         taken after each step, so none is missed, but the program may be late to ask."""
         local, remote = self._ends(side, client)
         for index in range(self._asked.get(side, 0), len(self.sampler.changes)):
