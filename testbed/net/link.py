@@ -39,6 +39,7 @@ _END_SECONDS: Final = 5.0
 _ETH_P_ALL: Final = 3
 _SOL_PACKET, _PACKET_IGNORE_OUTGOING = 263, 23
 _BUFFER: Final = 4 << 20
+_WENT_ON: Final = (Fate.PASSED, Fate.RELEASED, Fate.REORDERED, Fate.DUPLICATED)
 Stamp = Callable[[str], None]
 
 
@@ -302,13 +303,26 @@ class Link:
         """Wait until `count` segments that match one of `patterns` (none: any) have been held since the
         link was made; returns them.  WitnessTimeout when they do not come; on a frozen link that takes as
         long as whoever steps through it."""
+        return await self._until_told(patterns, (Fate.HELD,), count, timeout)
+
+    async def until_passed(self, *patterns: str, count: int = 1, timeout: float = 10.0) -> list[LinkEvent]:
+        """The same of segments that went on to their receiver.  Those that no rule and nobody's hand has
+        touched are told of after `watch` alone."""
+        return await self._until_told(patterns, _WENT_ON, count, timeout)
+
+    async def _until_told(
+        self, patterns: Sequence[str], fates: Sequence[Fate], count: int, timeout: float
+    ) -> list[LinkEvent]:
         wanted = [parse_pattern(text) for text in patterns]
 
         def found() -> list[LinkEvent]:
-            return [e for e in self.events if e.fate is Fate.HELD and _is_one_of(e, wanted)]
+            return [e for e in self.events if e.fate in fates and _is_one_of(e, wanted)]
 
-        what = " or ".join(patterns) or "segment"
-        await self._until(lambda: len(found()) >= count, timeout, f"{count} x {what} did not come to be held")
+        await self._until(
+            lambda: len(found()) >= count,
+            math.inf if self.frozen else timeout,
+            f"{count} x {' or '.join(patterns) or 'segment'} did not come to be {fates[0]}",
+        )
         return found()
 
     def _matching(self, patterns: Sequence[str]) -> list[LinkEvent]:

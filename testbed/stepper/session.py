@@ -13,6 +13,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from ..errors import Error, ExperimentError, UsageError
@@ -282,6 +283,9 @@ class Session:
                     self._numbers[event.flow, event.from_client, FIN] = add(event.seq, event.length)
             elif event.fate is Fate.AGAIN:
                 self._again[event.id] = self._again.get(event.id, 0) + 1
+            elif event.fate is Fate.FORGED:
+                arrow = Arrow(event.time_ns, event.from_client, event.line, fault="forged")
+                self._row(event.time_ns, replace(arrow, **self._states_told()))
         self._events = len(events)
 
     async def until_held(self, timeout: float) -> bool:
@@ -355,14 +359,16 @@ class Session:
                 event.time_ns,
                 event.from_client,
                 event.line,
-                client_state=_drawn(after.client.state),
-                server_state=_drawn(after.server.state),
-                client_witness="kernel",
-                server_witness="kernel",
                 fault=fault,
                 lost=event.fate is Fate.DROPPED,
+                **self._states_told(),
             ),
         )
+
+    def _states_told(self) -> dict[str, Any]:
+        """Both ends' states as an arrow has them."""
+        told = {f"{side}_state": self._told[side] for side in SIDES}
+        return told | {f"{side}_witness": "kernel" for side in SIDES}
 
     def _row(self, time_ns: int, row: Row) -> None:
         self._rows.append((time_ns, len(self._rows), row))
