@@ -82,6 +82,7 @@ class Tcpdump:
         self._sentinel: Sentinel | None = None
         self._parser = PcapParser()
         self._rows: list[Row] = []  # captured and not yet cut, without sentinels
+        self._others = 0  # sentinels of a capture at the other end of the wire
         self._cut_at = 0  # packets captured before the first of _rows
         self._sentinel_number = 0
         self._sentinel_at: int | None = None  # packets captured before the sentinel waited for
@@ -191,7 +192,10 @@ class Tcpdump:
         for row in self._parser.feed(chunk):
             number = number_of(row[3])
             if number is None:
-                keep(row)
+                if sentinel.is_anothers(row[3]):
+                    self._others += 1
+                else:
+                    keep(row)
             elif number == self._sentinel_number and self._sentinel_at is None:
                 self._sentinel_at = self._captured
 
@@ -199,7 +203,7 @@ class Tcpdump:
         """Packets that the interface has counted; sentinels not among them, not even lost ones."""
         assert self._sentinel is not None
         with self._inside():
-            return links.passed_packets(self.interface) - self._sentinel.sent
+            return links.passed_packets(self.interface) - self._sentinel.sent - self._others
 
     def _drop_rows(self, end: int) -> list[Row]:
         """Take out what was captured as packet `end` at the latest."""

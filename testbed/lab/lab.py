@@ -255,6 +255,11 @@ class Lab:
             hosts.host(side).set_mtu(mtu)
         self.step(f"the MTU of {f'the {side}' if side else 'the wire'} is {mtu}")
 
+    def set_rto_min(self, seconds: float) -> None:
+        """Have neither host send anything again before so long, on connections opened from now on."""
+        self._two_hosts().set_rto_min(seconds)
+        self.step(f"nothing is sent again before {seconds:g} s (rto_min of the route)")
+
     def _two_hosts(self) -> TwoHosts:
         if self.hosts is None:
             raise UsageError("there is no wire on one machine's loopback: Lab(net='hosts')")

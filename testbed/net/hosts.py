@@ -223,6 +223,16 @@ class TwoHosts:
         for host in (self.client, self.server):
             host.set_mtu(mtu)
 
+    def set_rto_min(self, seconds: float) -> None:
+        """Have neither host send anything again before so long, on connections opened from now on.
+
+        Linux waits for 200 ms at least; where a busy machine may hold a segment for longer than that, its
+        copies would tell another story.
+        """
+        for host in (self.client, self.server):
+            with host.enter():
+                rtnetlink.set_rto_min(_index(), host.address, PREFIX, round(seconds * 1000))
+
     def sysctl(self, name: str, value: int | str) -> None:
         """Set net.ipv4.`name` on both hosts."""
         for host in (self.client, self.server):

@@ -16,18 +16,22 @@ _AF_NETLINK: Final = 16
 _NETLINK_ROUTE: Final = 0
 _NLMSG_ERROR: Final = 2
 _REQUEST, _ACK, _REPLACE, _EXCL, _CREATE = 1, 4, 0x100, 0x200, 0x400
-_RTM_NEWLINK, _RTM_GETLINK, _RTM_NEWADDR, _RTM_NEWNEIGH = 16, 18, 20, 28
+_RTM_NEWLINK, _RTM_GETLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_NEWNEIGH = 16, 18, 20, 24, 28
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 4, 18, 20
 IFLA_NET_NS_FD, IFLA_GSO_MAX_SIZE, IFLA_GRO_MAX_SIZE = 28, 41, 58
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL, _NDA_DST, _NDA_LLADDR = 1, 2, 1, 2
+_RTA_DST, _RTA_OIF, _RTA_PREFSRC, _RTA_METRICS = 1, 4, 7, 8
+_RTAX_LOCK, _RTAX_RTO_MIN = 1, 13
+_TABLE_MAIN, _PROTOCOL_KERNEL, _SCOPE_LINK, _UNICAST = 254, 2, 253, 1
 _NUD_PERMANENT: Final = 0x80
 _IFF_UP: Final = 1
 
 _HEADER: Final = struct.Struct("=IHHII")  # nlmsghdr
 _INTERFACE: Final = struct.Struct("=BxHiII")  # ifinfomsg
 _IPV4_ADDRESS: Final = struct.Struct("=BBBBI")  # ifaddrmsg
+_ROUTE: Final = struct.Struct("=BBBBBBBBI")  # rtmsg
 _NEIGHBOUR: Final = struct.Struct("=BxHiHBB")  # ndmsg
 _ATTRIBUTE: Final = struct.Struct("=HH")
 
@@ -100,3 +104,19 @@ def set_neighbour(index: int, address: str, hardware: bytes) -> None:
     body = _NEIGHBOUR.pack(socket.AF_INET, 0, index, _NUD_PERMANENT, 0, 0)
     body += attribute(_NDA_DST, socket.inet_aton(address)) + attribute(_NDA_LLADDR, hardware)
     _ask(_RTM_NEWNEIGH, _ACK | _CREATE | _REPLACE, body)
+
+
+def set_rto_min(index: int, address: str, prefix: int, milliseconds: int) -> None:
+    """Have TCP wait so long before it sends anything again through interface `index`, which has `address`.
+
+    It is the route's (ip-route(8), rto_min), and holds for connections opened from now on.
+    """
+    packed = int.from_bytes(socket.inet_aton(address), "big")
+    network = (packed >> (32 - prefix) << (32 - prefix)).to_bytes(4, "big")
+    metrics = attribute(_RTAX_LOCK, number(1 << _RTAX_RTO_MIN)) + attribute(
+        _RTAX_RTO_MIN, number(milliseconds)
+    )
+    body = _ROUTE.pack(socket.AF_INET, prefix, 0, 0, _TABLE_MAIN, _PROTOCOL_KERNEL, _SCOPE_LINK, _UNICAST, 0)
+    body += attribute(_RTA_DST, network) + attribute(_RTA_OIF, number(index))
+    body += attribute(_RTA_PREFSRC, socket.inet_aton(address)) + attribute(_RTA_METRICS, metrics)
+    _ask(_RTM_NEWROUTE, _ACK | _CREATE | _REPLACE, body)

@@ -130,6 +130,18 @@ def test_settings_are_each_hosts_own(hosts: TwoHosts) -> None:
             assert sysctl.get("tcp_fin_timeout") == "9"
 
 
+def test_what_is_lost_is_sent_again_after_as_long_as_was_asked_for(hosts: TwoHosts) -> None:
+    hosts.set_rto_min(1.5)
+    client, server = connected(hosts)
+    with client, server:
+        shown = subprocess.run(
+            ["ss", "-tinH"], preexec_fn=hosts.client.starting(), capture_output=True, text=True, check=True
+        )
+        assert "rto:15" in shown.stdout, "milliseconds, and no less than a round trip more"
+        client.sendall(b"carried as before")
+        assert server.recv(64) == b"carried as before"
+
+
 def test_checksums_are_written(hosts: TwoHosts) -> None:
     """What ETHTOOL_GTXCSUM says of it."""
     value = array.array("I", (0x16, 1))

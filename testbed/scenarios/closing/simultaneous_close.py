@@ -16,8 +16,12 @@ FINS = "> F.", "< F."
 ACKS = "> . 9:9(0)", "< . 2:2(0)"
 """Those of the FINs: each is sent from behind one's own, which took a number."""
 
+RTO_MIN = 5.0
+"""Seconds: a FIN that is sent again while the first one is held would acknowledge the other's."""
+
 
 async def play(lab: Lab) -> None:
+    lab.set_rto_min(RTO_MIN)
     server = lab.listen(9502)
     client = await lab.connect()
     accepted = await server.accept()
