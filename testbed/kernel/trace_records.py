@@ -52,7 +52,7 @@ class Tracepoint(NamedTuple):
 
     def filter_for(self, ports: Collection[int]) -> str:
         """What is written into its `filter`; "0" takes a filter away."""
-        ours = " || ".join(self.filter.format(port=port) for port in sorted(ports))
+        ours = " || ".join(self.filter.format(port=port) for port in sorted(ports) if self.filter)
         if self.name == "inet_sock_set_state":
             return f"protocol == {_TCP} && ({ours})" if ours else f"protocol == {_TCP}"
         return ours or "0"

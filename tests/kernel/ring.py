@@ -46,7 +46,7 @@ def large(delta: int, data: bytes) -> bytes:
 
 
 def discarded(delta: int, size: int) -> bytes:
-    """A record of `size` bytes thrown away: padding with a time; `array[0]` is what follows the first word."""
+    """A record of `size` bytes thrown away: padding with a time, its length in `array[0]`."""
     return word(29, delta) + struct.pack("<I", size + 4) + bytes(size)
 
 

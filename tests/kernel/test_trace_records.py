@@ -43,7 +43,7 @@ def common(number: int, pid: int = 4711) -> bytes:
 
 
 def ends(local: SocketAddress, remote: SocketAddress) -> tuple[bytes, bytes, bytes]:
-    """saddr and daddr; saddr_v6; daddr_v6: IPv4 addresses are there both plainly and mapped (TP_STORE_ADDRS)."""
+    """saddr and daddr, saddr_v6, daddr_v6; an IPv4 address is there twice, plain and mapped."""
     plain, long = b"", []
     for host, _ in (local, remote):
         address = ipaddress.ip_address(host)
@@ -289,7 +289,8 @@ def test_the_filters_are_the_kernels_language() -> None:
     )
     assert POINTS["tcp_receive_reset"].filter_for([80]) == "sport == 80 || dport == 80"
     assert POINTS["tcp_receive_reset"].filter_for([]) == "0"
-    assert POINTS["tcp_send_reset"].filter_for([80]) == "0"  # it has no field with the port in it
+    for ports in ([], [80], [80, 443]):  # it has no field with the port in it
+        assert POINTS["tcp_send_reset"].filter_for(ports) == "0"
     assert [point.folder for point in TRACEPOINTS if point.needed] == ["events/sock/inet_sock_set_state"]
 
 
