@@ -29,6 +29,9 @@ MOUNTS: Final = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 LOCKED: Final = "tracing_on"
 """The file of an instance that its owner holds locked."""
 
+GONE: Final = frozenset({errno.ENOENT, errno.ENODEV})
+"""What the kernel says of an instance that is being removed, or was."""
+
 _TRIES: Final = 20
 REMEDY: Final = "run as root on the machine itself (in a container: docker run --privileged)"
 
@@ -74,12 +77,12 @@ class Instance:
                 self.path.mkdir()
                 self._lock = os.open(self.path / LOCKED, os.O_RDONLY | os.O_CLOEXEC)
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except FileNotFoundError:  # swept away by another run before it was locked
-                continue
             except BlockingIOError:  # another run looks whether it is a leftover
                 os.close(self._lock)
                 continue
             except OSError as error:
+                if error.errno in GONE:  # swept away by another run before it was locked
+                    continue
                 raise CapabilityError(
                     f"a tracing instance cannot be made ({error.strerror})", REMEDY
                 ) from None
@@ -114,9 +117,9 @@ def _remove(path: Path) -> None:
     for _ in range(_TRIES):
         try:
             path.rmdir()
-        except FileNotFoundError:
-            return
         except OSError as error:
+            if error.errno in GONE:
+                return
             if error.errno != errno.EBUSY:  # somebody reads it: a sweep that looks at its lock
                 raise
             time.sleep(0.005)

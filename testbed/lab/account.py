@@ -8,7 +8,7 @@ TIME_WAIT.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from ..findings.table import Side
 from ..kernel import SocketSample
 from ..kernel.events import Event, ResetReceived, ResetSent, Retransmission, Transition
 from ..kernel.sample import SocketAddress
-from ..render.ladder import StateMark
+from ..render.ladder import StateMark, WitnessOfState
 from ..tcp.connection import Connection
 from ..tcp.states import State
 
@@ -66,6 +66,16 @@ class Account:
             self.resets_received.append(event)
         else:
             self.retransmissions.append(event)
+
+    def handed_over(self, event: Transition) -> bool:
+        """Whether it only ends the socket, and the connection goes on in a small object."""
+        return event.state is State.CLOSED and event.before in HANDED_OVER and not self._reset(event.socket)
+
+    def _reset(self, socket: int) -> bool:
+        """Whether an RST, sent or received, ended that socket."""
+        return any(event.socket == socket for event in self.resets_sent) or any(
+            event.socket == socket for event in self.resets_received
+        )
 
     def states(self, side: Side) -> list[str]:
         """One end's states in order."""
@@ -131,12 +141,9 @@ def accounts(
                 reset.socket in ours or reset.socket not in others_sockets
             ):
                 account.take(reset)
-        ended = {sent.socket for sent in account.resets_sent} | {
-            got.socket for got in account.resets_received
-        }
         for side, pair in pairs.items():
             own = [sample for sample in samples_at.get(pair, ()) if since <= sample.time_ns < until]
-            account.marks += _marks(side, account.transitions[side], own, ended)
+            account.marks += _marks(side, account, own)
         account.marks.sort(key=lambda mark: mark.time_ns)
         made.append(account)
     return made
@@ -204,33 +211,24 @@ def ends_of(connection: Connection) -> Ends:
     return (client.host, int(client.port)), (server.host, int(server.port))
 
 
-def _marks(
-    side: Side, chain: Sequence[Transition], samples: Sequence[SocketSample], resets: Container[int]
-) -> list[StateMark]:
+def _marks(side: Side, account: Account, samples: Sequence[SocketSample]) -> list[StateMark]:
     """One end's states: the events where there are any, the samples before and after them."""
     marks: list[StateMark] = []
+    chain = account.transitions[side]
 
-    def add(time_ns: int, state: State, witness: str) -> None:
+    def add(time_ns: int, state: State, witness: WitnessOfState) -> None:
         if not marks or marks[-1].state != state:
-            marks.append(StateMark(time_ns, side, str(state), witness))  # type: ignore[arg-type]
+            marks.append(StateMark(time_ns, side, str(state), witness))
 
-    begun = chain[0].time_ns if chain else None
     for sample in samples:
-        if begun is not None and sample.time_ns >= begun:
+        if chain and sample.time_ns >= chain[0].time_ns:
             break
         add(sample.time_ns, sample.state or State.CLOSED, sample.witness)
-    if begun is None:
-        return marks
-    goes_on = True
     for event in chain:
-        goes_on = event.state is not State.CLOSED or (
-            event.before in HANDED_OVER and event.socket not in resets
-        )
-        if event.state is not State.CLOSED or not goes_on:
+        if not account.handed_over(event):
             add(event.time_ns, event.state, "tracepoint")
-    if goes_on:
-        ended = chain[-1].time_ns if chain[-1].state is State.CLOSED else None
+    if chain and account.handed_over(chain[-1]):
         for sample in samples:
-            if ended is not None and sample.time_ns > ended:
+            if sample.time_ns > chain[-1].time_ns:
                 add(sample.time_ns, sample.state or State.CLOSED, sample.witness)
     return marks

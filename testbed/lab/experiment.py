@@ -21,6 +21,7 @@ from ..wire.notation import Line, parse_transcript
 from .account import accounts
 from .judgement import Check, Verdict, check
 from .live import LiveConnection
+from .timeline import Moment, timeline
 
 
 class Experiment:
@@ -162,6 +163,10 @@ class Experiment:
     def marks(self) -> list[StateMark]:
         """The kernel's state changes of the first connection; a change of holder alone is none."""
         return self.connection.account.marks if self.connections else []
+
+    def timeline(self) -> list[Moment]:
+        """All that any witness told of the first connection, on one clock."""
+        return timeline(self.connection, self.samples, self.steps) if self.connections else []
 
     def state_rows(self) -> list[dict[str, object]]:
         """Every state change by witness, in order of time, as `run --json` prints them."""

@@ -87,7 +87,7 @@ class Lab:
         self.checks: list[Check] = []
         self.clients: list[Client] = []
         self.tracepoints: Tracepoints | None = None
-        self.untold = ""
+        self.untold = self.untold_remedy = ""
         self._address: tuple[str, int] | None = None
         self.server: Server | ServerProcess | None = None
         self._experiment: Experiment | None = None
@@ -119,7 +119,7 @@ class Lab:
         try:
             self.tracepoints = await tracepoints.__aenter__()
         except CapabilityError as error:
-            self.untold = error.what
+            self.untold, self.untold_remedy = error.what, error.remedy
 
     async def _stop_listening(self, listening: asyncio.Task[None]) -> None:
         await asyncio.wait([listening])
