@@ -108,11 +108,15 @@ def _one_end(connection: LiveConnection, side: Side) -> Iterator[Compared]:
             for told, mark in zip(wire[wire_from:wire_to], kernel[kernel_from:kernel_to], strict=True):
                 yield Compared(side, mark.state, told, mark)
             continue
+        told_so = wire[wire_from:wire_to]
+        # where each says something else, only an RST that was not taken can reconcile them
+        contrary = tag == "replace" and any(told.event is not Event.RECEIVE_RST for told in told_so)
         for at in range(kernel_from, kernel_to):
-            why = _kernel_alone(connection, side, kernel, at)
+            why = "" if contrary else _kernel_alone(connection, side, kernel, at)
             yield Compared(side, kernel[at].state, None, kernel[at], why)
-        for told in wire[wire_from:wire_to]:
-            yield Compared(side, str(told.state), told, None, _wire_alone(connection, side, told))
+        for told in told_so:
+            why = "" if contrary else _wire_alone(connection, side, told)
+            yield Compared(side, str(told.state), told, None, why)
 
 
 def _kernel_alone(connection: LiveConnection, side: Side, marks: list[StateMark], at: int) -> str:
