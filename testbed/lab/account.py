@@ -228,7 +228,9 @@ def _marks(side: Side, account: Account, samples: Sequence[SocketSample]) -> lis
         if not account.handed_over(event):
             add(event.time_ns, event.state, "tracepoint")
     if chain and account.handed_over(chain[-1]):
+        handed_ns = chain[-1].time_ns
         for sample in samples:
-            if sample.time_ns > chain[-1].time_ns:
-                add(sample.time_ns, sample.state or State.CLOSED, sample.witness)
+            # TIME_WAIT's object is in the tables a moment before its socket tells of its end (tcp_time_wait)
+            if sample.time_ns > handed_ns or sample.state is State.TIME_WAIT:
+                add(max(sample.time_ns, handed_ns), sample.state or State.CLOSED, sample.witness)
     return marks

@@ -63,6 +63,17 @@ def test_a_small_object_that_no_sample_saw_is_not_invented() -> None:
     assert account.states("client")[-1] == "FIN_WAIT_2"
 
 
+def test_a_small_object_is_in_the_tables_before_its_socket_tells_of_its_end() -> None:
+    """Linux hashes the one and then ends the other (tcp_time_wait): a sample may fall between."""
+    events = both()
+    handed = max(event.time_ns for event in events if event.local == CLIENT) - START_NS
+    (account,) = accounts(
+        connections_of(CLOSE), events, [sample(CLIENT, SERVER, S.TIME_WAIT, handed - 9_000)]
+    )
+    assert account.states("client")[-2:] == ["FIN_WAIT_2", "TIME_WAIT"]
+    assert account.marks == sorted(account.marks, key=lambda mark: mark.time_ns)
+
+
 def test_an_orphan_in_fin_wait_2_goes_on_in_the_samples_until_it_is_gone() -> None:
     samples = [
         sample(CLIENT, SERVER, S.FIN_WAIT_2, 20_000_000),
