@@ -5,7 +5,7 @@ that ends: the nursery notices by its control socket and by PR_SET_PDEATHSIG, it
 Nothing lies in any folder meanwhile.  (multiprocessing's forkserver does the same and leaves a
 temporary folder behind when it is killed.)
 
-    with Nursery("testbed.scenarios.play") as nursery:
+    with Nursery("testbed.scenarios.runner") as nursery:
         pipe = nursery.start(function, *arguments)    # calls function(*arguments, pipe) in a worker
         pipe.recv()                                   # EOFError once the worker has ended
 """
@@ -25,7 +25,7 @@ from multiprocessing.connection import Connection as Pipe
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
-from ..net.libc import die_with_parent, dying_with_parent
+from .libc import die_with_parent, dying_with_parent
 
 LONGEST: Final = 1 << 20
 """Bytes of one request: a function's name and its arguments, pickled."""

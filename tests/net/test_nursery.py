@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from testbed.lab.nursery import Nursery
+from testbed.net.nursery import Nursery
 from tests.conftest import ROOT
 
 
@@ -67,8 +67,8 @@ def test_leaving_ends_the_workers() -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_workers_end_with_the_process_that_wanted_them(number: signal.Signals) -> None:
     script = (
-        "import time, tests.lab.test_nursery as t\n"
-        "n = t.Nursery('tests.lab.test_nursery')\n"
+        "import time, tests.net.test_nursery as t\n"
+        "n = t.Nursery('tests.net.test_nursery')\n"
         "print(n.start(t.sleep).recv(), flush=True)\n"
         "time.sleep(600)\n"
     )
