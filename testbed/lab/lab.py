@@ -26,6 +26,7 @@ from typing import Any, Literal, Self
 from ..capture import Tcpdump
 from ..errors import CapabilityError, ExperimentError, UsageError, WitnessTimeout
 from ..kernel import Sampler, SocketSample
+from ..kernel.callers import network
 from ..kernel.events import Event
 from ..kernel.tracepoints import Tracepoints
 from ..net.firewall import Drop
@@ -153,6 +154,7 @@ class Lab:
             holders=holders,
             events=events,
             untold=self.untold,
+            networks={network()},
         )
 
     @property
