@@ -29,6 +29,9 @@ MOUNTS: Final = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 LOCKED: Final = "tracing_on"
 """The file of an instance that its owner holds locked."""
 
+GONE: Final = frozenset({errno.ENOENT, errno.ENODEV})
+"""What the kernel says of an instance that is being removed, or was."""
+
 _TRIES: Final = 20
 REMEDY: Final = "run as root on the machine itself (in a container: docker run --privileged)"
 
@@ -75,11 +78,11 @@ class Instance:
             try:
                 self.path.mkdir()
                 lock = _lock(self.path)
-            except FileNotFoundError:  # swept away by another run before it was locked
-                continue
             except BlockingIOError:  # another run looks whether it is a leftover, and removes it
                 continue
             except OSError as error:
+                if error.errno in GONE:  # swept away by another run before it was locked
+                    continue
                 raise CapabilityError(
                     f"a tracing instance cannot be made ({error.strerror})", REMEDY
                 ) from None
@@ -127,9 +130,9 @@ def _remove(path: Path) -> None:
     for _ in range(_TRIES):
         try:
             path.rmdir()
-        except FileNotFoundError:
-            return
         except OSError as error:
+            if error.errno in GONE:
+                return
             if error.errno != errno.EBUSY:  # somebody reads it: a sweep that looks at its lock
                 raise
             time.sleep(0.005)
@@ -140,7 +143,11 @@ def _remove(path: Path) -> None:
 def sweep() -> int:
     """Remove the instances that killed runs left; returns how many."""
     swept = 0
-    for path in (root() / "instances").glob(f"{PREFIX}*"):
+    try:
+        found = list((root() / "instances").glob(f"{PREFIX}*"))
+    except PermissionError:  # this process was root when it looked where tracefs is
+        raise CapabilityError(_RESERVED, REMEDY) from None
+    for path in found:
         with contextlib.suppress(OSError):  # its owner lives, has just removed it, or another run sweeps
             lock = _lock(path)
             try:

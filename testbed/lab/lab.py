@@ -26,6 +26,7 @@ from typing import Any, Literal, Self
 from ..capture import Tcpdump
 from ..errors import CapabilityError, ExperimentError, UsageError, WitnessTimeout
 from ..kernel import Sampler, SocketSample
+from ..kernel.callers import network
 from ..kernel.events import Event
 from ..kernel.tracepoints import Tracepoints
 from ..net.firewall import Drop
@@ -87,7 +88,7 @@ class Lab:
         self.checks: list[Check] = []
         self.clients: list[Client] = []
         self.tracepoints: Tracepoints | None = None
-        self.untold = ""
+        self.untold = self.untold_remedy = ""
         self._address: tuple[str, int] | None = None
         self.server: Server | ServerProcess | None = None
         self._experiment: Experiment | None = None
@@ -119,7 +120,7 @@ class Lab:
         try:
             self.tracepoints = await tracepoints.__aenter__()
         except CapabilityError as error:
-            self.untold = error.what
+            self.untold, self.untold_remedy = error.what, error.remedy
 
     async def _stop_listening(self, listening: asyncio.Task[None]) -> None:
         await asyncio.wait([listening])
@@ -153,6 +154,7 @@ class Lab:
             holders=holders,
             events=events,
             untold=self.untold,
+            networks={network()},
         )
 
     @property

@@ -122,7 +122,8 @@ def test_a_full_page_says_only_that_records_were_overwritten() -> None:
 def test_a_count_that_cannot_be_there_is_not_read() -> None:
     record = ring.small(1, ONE)
     made = ring.page(START, record, flags=ring.MISSED | ring.MISSED_STORED, size=16 + len(record))
-    assert decode_page(made, LAYOUT).missed == -1
+    for rest in (b"", b"\x07\0\0\0"):
+        assert decode_page(made + rest, LAYOUT).missed == -1
 
 
 def test_bytes_behind_the_last_record_are_no_count_where_nothing_was_overwritten() -> None:

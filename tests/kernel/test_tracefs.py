@@ -197,3 +197,23 @@ def test_an_ordinary_user_is_told_why(mounted: bool, says: str) -> None:
     outcome = tried_in_child(attempt, timeout=20)
     assert outcome.worked, outcome
     assert outcome.said == says
+
+
+@pytest.mark.usefixtures("tracing")
+def test_one_who_was_root_is_told_too() -> None:
+    """Where tracefs is was found before root's rights were given up."""
+
+    def attempt() -> str:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        told = []
+        for needs in (tracefs.sweep, tracefs.Instance):
+            with pytest.raises(CapabilityError) as error:
+                needs()
+            told.append(error.value.remedy)
+        return " ".join(told)
+
+    outcome = tried_in_child(attempt, timeout=20)
+    assert outcome.worked, outcome
+    assert outcome.said == f"{tracefs.REMEDY} {tracefs.REMEDY}"
