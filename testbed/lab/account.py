@@ -17,7 +17,7 @@ from ..findings.table import Side
 from ..kernel import SocketSample
 from ..kernel.events import Event, ResetReceived, ResetSent, Retransmission, Transition
 from ..kernel.sample import SocketAddress
-from ..render.ladder import StateMark
+from ..render.ladder import StateMark, WitnessOfState
 from ..tcp.connection import Connection
 from ..tcp.states import State
 
@@ -67,6 +67,16 @@ class Account:
         else:
             self.retransmissions.append(event)
 
+    def handed_over(self, event: Transition) -> bool:
+        """Whether it only ends the socket, and the connection goes on in a small object."""
+        return event.state is State.CLOSED and event.before in HANDED_OVER and not self._reset(event.socket)
+
+    def _reset(self, socket: int) -> bool:
+        """Whether an RST, sent or received, ended that socket."""
+        return any(event.socket == socket for event in self.resets_sent) or any(
+            event.socket == socket for event in self.resets_received
+        )
+
     def states(self, side: Side) -> list[str]:
         """One end's states in order."""
         return [mark.state for mark in self.marks if mark.side == side]
@@ -75,6 +85,15 @@ class Account:
     def reset_reason(self) -> str | None:
         """Why the first RST was sent, in the kernel's word; None where none was sent or it does not say."""
         return next((reset.reason for reset in self.resets_sent), None)
+
+
+class _Everywhere:
+    def __contains__(self, network: object) -> bool:
+        return True
+
+
+EVERYWHERE = _Everywhere()
+"""Networks that are not known: no caller is a stranger."""
 
 
 class Chain(NamedTuple):
@@ -88,6 +107,10 @@ class Chain(NamedTuple):
         """When it began."""
         return self.events[0].time_ns
 
+    def is_strange(self, networks: Container[int]) -> bool:
+        """Whether somebody in another network called."""
+        return any(event.network is not None and event.network not in networks for event in self.events)
+
 
 def accounts(
     connections: Sequence[Connection],
@@ -95,13 +118,16 @@ def accounts(
     samples: Sequence[SocketSample],
     *,
     problem: str = "",
+    networks: Container[int] = EVERYWHERE,
 ) -> list[Account]:
     """The account of each of `connections`, in their order.
 
     Events carry addresses and no network: another network of this machine may use the same ones.  Which
-    of several sockets is meant is told by the time at which it was opened.
+    of several sockets is meant is told by their callers' networks, where these are known, and by the
+    time at which they were opened.
 
-    problem  why the events are not all that happened, or are none; "" when they are
+    problem   why the events are not all that happened, or are none; "" when they are
+    networks  the networks of the experiment
     """
     chains, resets = _sorted_out(events)
     samples_at: dict[Ends, list[SocketSample]] = {}
@@ -116,7 +142,11 @@ def accounts(
         client, server = ends_of(connection)
         pairs: dict[Side, Ends] = {"client": (client, server), "server": (server, client)}
         for side, pair in pairs.items():
-            near = [chain for chain in chains.get(pair, ()) if since <= chain.begun_ns < until]
+            near = [
+                chain
+                for chain in chains.get(pair, ())
+                if since <= chain.begun_ns < until and not chain.is_strange(networks)
+            ]
             chosen = _nearest(near, connection.start_ns)
             if chosen is not None:
                 account.transitions[side] = chosen.events
@@ -131,12 +161,9 @@ def accounts(
                 reset.socket in ours or reset.socket not in others_sockets
             ):
                 account.take(reset)
-        ended = {sent.socket for sent in account.resets_sent} | {
-            got.socket for got in account.resets_received
-        }
         for side, pair in pairs.items():
             own = [sample for sample in samples_at.get(pair, ()) if since <= sample.time_ns < until]
-            account.marks += _marks(side, account.transitions[side], own, ended)
+            account.marks += _marks(side, account, own)
         account.marks.sort(key=lambda mark: mark.time_ns)
         made.append(account)
     return made
@@ -204,33 +231,26 @@ def ends_of(connection: Connection) -> Ends:
     return (client.host, int(client.port)), (server.host, int(server.port))
 
 
-def _marks(
-    side: Side, chain: Sequence[Transition], samples: Sequence[SocketSample], resets: Container[int]
-) -> list[StateMark]:
+def _marks(side: Side, account: Account, samples: Sequence[SocketSample]) -> list[StateMark]:
     """One end's states: the events where there are any, the samples before and after them."""
     marks: list[StateMark] = []
+    chain = account.transitions[side]
 
-    def add(time_ns: int, state: State, witness: str) -> None:
+    def add(time_ns: int, state: State, witness: WitnessOfState) -> None:
         if not marks or marks[-1].state != state:
-            marks.append(StateMark(time_ns, side, str(state), witness))  # type: ignore[arg-type]
+            marks.append(StateMark(time_ns, side, str(state), witness))
 
-    begun = chain[0].time_ns if chain else None
     for sample in samples:
-        if begun is not None and sample.time_ns >= begun:
+        if chain and sample.time_ns >= chain[0].time_ns:
             break
         add(sample.time_ns, sample.state or State.CLOSED, sample.witness)
-    if begun is None:
-        return marks
-    goes_on = True
     for event in chain:
-        goes_on = event.state is not State.CLOSED or (
-            event.before in HANDED_OVER and event.socket not in resets
-        )
-        if event.state is not State.CLOSED or not goes_on:
+        if not account.handed_over(event):
             add(event.time_ns, event.state, "tracepoint")
-    if goes_on:
-        ended = chain[-1].time_ns if chain[-1].state is State.CLOSED else None
+    if chain and account.handed_over(chain[-1]):
+        handed_ns = chain[-1].time_ns
         for sample in samples:
-            if ended is not None and sample.time_ns > ended:
-                add(sample.time_ns, sample.state or State.CLOSED, sample.witness)
+            # TIME_WAIT's object is in the tables a moment before its socket tells of its end (tcp_time_wait)
+            if sample.time_ns > handed_ns or sample.state is State.TIME_WAIT:
+                add(max(sample.time_ns, handed_ns), sample.state or State.CLOSED, sample.witness)
     return marks

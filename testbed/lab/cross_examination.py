@@ -15,8 +15,10 @@ from typing import Literal, NamedTuple
 from ..findings.table import Side
 from ..render.ladder import StateMark
 from ..tcp.endpoint import Transition
+from ..tcp.notes import Note
 from ..tcp.states import Event, State
-from .account import SIDES
+from ..wire.segment import RST
+from .account import SIDES, ends_of
 from .judgement import Check, Verdict
 from .live import LiveConnection
 
@@ -35,7 +37,7 @@ class Difference(NamedTuple):
 EXCEPTIONS: tuple[Difference, ...] = (
     Difference("silent-end", "wire",
         "the kernel ends a connection without a packet: 2 MSL or tcp_fin_timeout are over, retries are used "
-        "up, the socket was destroyed; or with an RST to a peer that is not there any more"),
+        "up, the socket was destroyed"),
     Difference("fin-waits", "wire",
         "close() or shutdown() changes the state at once; the FIN is sent when the data before it was and "
         "the window allows it"),
@@ -106,11 +108,15 @@ def _one_end(connection: LiveConnection, side: Side) -> Iterator[Compared]:
             for told, mark in zip(wire[wire_from:wire_to], kernel[kernel_from:kernel_to], strict=True):
                 yield Compared(side, mark.state, told, mark)
             continue
+        told_so = wire[wire_from:wire_to]
+        # where each says something else, only an RST that was not taken can reconcile them
+        contrary = tag == "replace" and any(told.event is not Event.RECEIVE_RST for told in told_so)
         for at in range(kernel_from, kernel_to):
-            why = _kernel_alone(connection, side, kernel, at)
+            why = "" if contrary else _kernel_alone(connection, side, kernel, at)
             yield Compared(side, kernel[at].state, None, kernel[at], why)
-        for told in wire[wire_from:wire_to]:
-            yield Compared(side, str(told.state), told, None, _wire_alone(connection, side, told))
+        for told in told_so:
+            why = "" if contrary else _wire_alone(connection, side, told)
+            yield Compared(side, str(told.state), told, None, why)
 
 
 def _kernel_alone(connection: LiveConnection, side: Side, marks: list[StateMark], at: int) -> str:
@@ -118,7 +124,10 @@ def _kernel_alone(connection: LiveConnection, side: Side, marks: list[StateMark]
     end = connection.client if side == "client" else connection.server
     state = marks[at].state
     if state == State.CLOSED and at == len(marks) - 1:
-        return "silent-end"
+        account = connection.account
+        own = ends_of(connection)[0 if side == "client" else 1]
+        resets = [sent.local for sent in account.resets_sent] + [got.local for got in account.resets_received]
+        return "" if own in resets else "silent-end"
     if state in (State.FIN_WAIT_1, State.LAST_ACK) and end.fin_seq is None:
         return "fin-waits"
     if state in (State.CLOSE_WAIT, State.CLOSING, State.FIN_WAIT_2, State.ESTABLISHED) and end.last_frame:
@@ -154,12 +163,12 @@ def check_agreement(connections: list[LiveConnection], *, remedy: str = "") -> C
     statement = "the wire and the kernel agree on every change of state"
     rows = [row for connection in connections for row in cross_examine(connection)]
     wrong = [row for row in rows if not row.agrees]
+    problem = next((c.account.problem for c in connections if c.account.problem), "")
+    if problem and any(c.account.transitions[side] for c in connections for side in SIDES):
+        return Check("kernel", statement, Verdict.INCONCLUSIVE, problem)  # of half an account nothing follows
     if wrong:
         return Check("kernel", statement, Verdict.FAIL, "\n".join(map(str, wrong)))
-    problem = next((c.account.problem for c in connections if c.account.problem), "")
     if problem:
-        if any(c.account.transitions[side] for c in connections for side in SIDES):
-            return Check("kernel", statement, Verdict.INCONCLUSIVE, problem)
         return Check("kernel", statement, Verdict.SKIPPED, "; ".join(filter(None, (problem, remedy))))
     unseen = [row for row in rows if row.exception in UNSEEN]
     if unseen:
@@ -168,6 +177,36 @@ def check_agreement(connections: list[LiveConnection], *, remedy: str = "") -> C
     by_sample = sum(row.kernel is not None and row.kernel.witness != "tracepoint" for row in rows)
     how = f", {by_sample} of them by its socket tables" if by_sample else ""
     return Check("kernel", f"{statement}: {len(rows)}{how}", Verdict.PASS)
+
+
+SENT_AGAIN = (Note.RETRANSMISSION, Note.FAST_RETRANSMISSION, Note.SPURIOUS_RETRANSMISSION)
+
+
+def check_counts(connections: list[LiveConnection]) -> Check | None:
+    """Does the wire show each RST and each retransmission that the kernel says it sent, and no other?
+
+    None where no kernel tells, or only one of the two ends' does.
+    """
+    if any(c.account.problem or not all(c.account.transitions[side] for side in SIDES) for c in connections):
+        return None
+    pairs = {
+        "RSTs": [
+            (sum(bool(e.segment.flags & RST) for e in c.exchanges or ()), len(c.account.resets_sent))
+            for c in connections
+        ],
+        "retransmissions": [
+            (sum(map(c.count, SENT_AGAIN)), len(c.account.retransmissions)) for c in connections
+        ],
+    }
+    wrong = [
+        f"{what} of connection {number}: the wire shows {seen}, the kernel tells of {told}"
+        for what, counts in pairs.items()
+        for number, (seen, told) in enumerate(counts, 1)
+        if seen != told
+    ]
+    total = sum(told for counts in pairs.values() for _, told in counts)
+    statement = f"the wire shows what the kernel says of RSTs and retransmissions: {total or 'none'}"
+    return Check("kernel", statement, Verdict.FAIL if wrong else Verdict.PASS, "\n".join(wrong))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -19,10 +19,11 @@ from ..tcp.connection import Connection
 from ..tcp.tracker import TrackerOf
 from ..tcp.transcript import compare, line_of
 from ..wire.notation import Line, parse_transcript
-from .account import accounts
+from .account import EVERYWHERE, accounts
 from .faults import faults
 from .judgement import Check, Verdict, check
 from .live import LiveConnection
+from .timeline import Moment, timeline
 
 
 class Experiment:
@@ -34,6 +35,7 @@ class Experiment:
     samples      changes in the kernel's tables, as sock_diag or psutil shows them
     events       what the kernel's tracepoints told, in order
     untold       why they did not tell all; "" when they did
+    networks     the networks that it was in: another one's sockets may have the same addresses
     far          the recording of the wire's other end, where both were captured
     link         what became of segments on the link between two hosts, but for those that passed
     """
@@ -51,6 +53,7 @@ class Experiment:
         far: Recording | None = None,
         link: Sequence[LinkEvent] = (),
         captured_at: Side = "client",
+        networks: Container[int] = EVERYWHERE,
     ) -> None:
         self.recording = recording
         self.far = far
@@ -64,9 +67,8 @@ class Experiment:
         found = TrackerOf(LiveConnection, keep=True).feed_all(self._segments).connections
         port = str(server[1]) if server else None
         self.connections = [c for c in found if port is None or c.addresses[1].port == port]
-        for connection, account in zip(
-            self.connections, accounts(self.connections, events, samples, problem=untold), strict=True
-        ):
+        told = accounts(self.connections, events, samples, problem=untold, networks=networks)
+        for connection, account in zip(self.connections, told, strict=True):
             connection.account = account
             connection.holders = ()
         if self.connections:
@@ -180,6 +182,10 @@ class Experiment:
     def marks(self) -> list[StateMark]:
         """The kernel's state changes of the first connection; a change of holder alone is none."""
         return self.connection.account.marks if self.connections else []
+
+    def timeline(self) -> list[Moment]:
+        """All that any witness told of the first connection, on one clock."""
+        return timeline(self.connection, self.samples, self.steps) if self.connections else []
 
     def state_rows(self) -> list[dict[str, object]]:
         """Every state change by witness, in order of time, as `run --json` prints them."""

@@ -26,6 +26,7 @@ from typing import Any, Literal, Self
 from ..capture import Tcpdump
 from ..errors import CapabilityError, ExperimentError, UsageError, WitnessTimeout
 from ..kernel import Sampler, SocketSample
+from ..kernel.callers import network
 from ..kernel.events import Event
 from ..kernel.tracepoints import Tracepoints
 from ..net.firewall import Drop
@@ -107,7 +108,7 @@ class Lab:
         self.checks: list[Check] = []
         self.clients: list[Client] = []
         self.tracepoints: Tracepoints | None = None
-        self.untold = ""
+        self.untold = self.untold_remedy = ""
         self._address: tuple[str, int] | None = None
         self.server: Server | ServerProcess | None = None
         self._experiment: Experiment | None = None
@@ -117,18 +118,18 @@ class Lab:
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
-            network: PrivateNetwork | TwoHosts | None = None
+            made: PrivateNetwork | TwoHosts | None = None
             if self.net == "private":
-                network = stack.enter_context(PrivateNetwork(mtu=self.mtu))
+                made = stack.enter_context(PrivateNetwork(mtu=self.mtu))
             elif self.net == "hosts":
-                network = self.hosts = stack.enter_context(
+                made = self.hosts = stack.enter_context(
                     TwoHosts(mtu=self.mtu, middle=self._rules is not None)
                 )
             elif self.sysctls:
                 raise UsageError("sysctls are set in a private network only: Lab(net='private', sysctls=...)")
             for name, value in self.sysctls.items():
-                assert network is not None
-                network.sysctl(name, value)
+                assert made is not None
+                made.sysctl(name, value)
             listening = asyncio.create_task(self._listen_to_kernel())
             stack.push_async_callback(self._stop_listening, listening)
             near: Side = "server" if self.capture_at == "server" else "client"
@@ -164,7 +165,7 @@ class Lab:
         try:
             self.tracepoints = await tracepoints.__aenter__()
         except CapabilityError as error:
-            self.untold = error.what
+            self.untold, self.untold_remedy = error.what, error.remedy
 
     async def _stop_listening(self, listening: asyncio.Task[None]) -> None:
         await asyncio.wait([listening])
@@ -201,10 +202,17 @@ class Lab:
             holders=holders,
             events=events,
             untold=self.untold,
+            networks=self._networks(),
             far=far,
             link=self._link.events if self._link is not None else (),
             captured_at="server" if self.capture_at == "server" else "client",
         )
+
+    def _networks(self) -> set[int]:
+        """Where the sockets under study are."""
+        if self.hosts is None:
+            return {network()}
+        return {os.fstat(host.descriptor).st_ino for host in (self.hosts.client, self.hosts.server)}
 
     @property
     def experiment(self) -> Experiment:

@@ -13,7 +13,7 @@ from ..errors import CapabilityError, Error
 from ..findings import Severity
 from ..kernel.events import REASONS
 from ..lab import Check, Experiment, Lab, Verdict
-from ..lab.cross_examination import check_agreement
+from ..lab.cross_examination import check_agreement, check_counts
 from ..lab.judgement import check
 from .result import RunResult
 from .scenario import Scenario
@@ -93,6 +93,7 @@ async def _play_once(
         checks=checks,
         transcript=tuple(experiment.transcript()),
         states=tuple(experiment.state_rows()),
+        timeline=tuple(experiment.timeline()),
         findings=tuple(experiment.findings),
         words=experiment.story if experiment.connections else "",
         ladder=experiment.ladder(title) if experiment.connections else None,
@@ -134,6 +135,8 @@ def judge_experiment(scenario: Scenario, experiment: Experiment, during: list[Ch
     )
     if not scenario.apart:
         checks.append(check_agreement(experiment.connections, remedy=TRACEPOINTS_REMEDY))
+        if (counts := check_counts(experiment.connections)) is not None:
+            checks.append(counts)
     if scenario.reset:
         checks.append(_check_reason(scenario.reset, experiment))
     checks.extend(scenario.after(experiment))
