@@ -7,8 +7,6 @@ import contextlib
 import os
 import signal
 import sys
-import termios
-import tty
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -88,6 +86,9 @@ def _read(path: Path) -> list[Press]:
 @contextlib.contextmanager
 def _raw() -> Iterator[None]:
     """Keys as they are pressed, unseen; Ctrl-C is one of them."""
+    import termios
+    import tty
+
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     try:

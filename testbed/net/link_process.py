@@ -94,12 +94,22 @@ class Link:
                 self._put(data, from_client)
             return
         self._seen[from_client] += 1
-        event = self._event(segment, from_client)
+        if not (segment.flags & SYN or self._rules.rules or self._frozen or self._cut or self._watched):
+            why = self._put(data, from_client)  # nobody asks about it, and most segments are of this kind
+            if not why:
+                self._sent[from_client] += 1
+                self._overtake(from_client)
+            else:
+                event = self._event(segment, self._numbers.line(segment, from_client), from_client)
+                self._tell(event._replace(fate=Fate.DROPPED, rule=why))
+            return
+        line = self._numbers.line(segment, from_client)
+        event = self._event(segment, line, from_client)
         self._flow = event.flow
         if self._cut:
             self._tell(event._replace(fate=Fate.DROPPED, rule=CUT))
             return
-        decision = self._rules.decide(notation.parse(event.line))
+        decision = self._rules.decide(line)
         if self._frozen or decision.action is Action.HOLD:
             self._hold(data, event, decision)
         else:
@@ -107,15 +117,13 @@ class Link:
         if not self._frozen:
             self._forge_all(decision, event.flow)
 
-    def _event(self, segment: Segment, from_client: bool) -> LinkEvent:
-        line = self._numbers.line(segment, from_client)
-        flow = segment.flow if from_client else reverse(segment.flow)
+    def _event(self, segment: Segment, line: notation.Line, from_client: bool) -> LinkEvent:
         return LinkEvent(
             time.time_ns(),
             Fate.PASSED,
             from_client,
             str(line),
-            flow,
+            segment.flow if from_client else reverse(segment.flow),
             segment.flags,
             segment.seq or 0,
             segment.ack,
@@ -151,6 +159,10 @@ class Link:
         if fate is not Fate.PASSED or self._watched:
             now = time.time_ns()
             self._tell(event._replace(time_ns=now, fate=fate, sent=tuple(sent), rule=why or event.rule))
+        self._overtake(from_client)
+
+    def _overtake(self, from_client: bool) -> None:
+        """A segment went that way: those that were to be overtaken follow."""
         overtaken, self._overtaken[from_client] = self._overtaken[from_client], []
         for number in overtaken:
             if number in self._held:

@@ -9,7 +9,6 @@ it was mounted in and is no use here at all.
 from __future__ import annotations
 
 import array
-import fcntl
 import socket
 import struct
 from pathlib import Path
@@ -71,6 +70,8 @@ def write_checksums(name: str) -> None:
     A veth leaves that to hardware which is not there: a capture shows wrong ones, and a packet that
     comes back through a packet socket is thrown away for it.  Segmentation offload goes with it.
     """
+    import fcntl  # not on every system on which this module can be imported
+
     value = array.array("I", (_ETHTOOL_STXCSUM, 0))  # struct ethtool_value
     address, _ = value.buffer_info()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:

@@ -42,6 +42,9 @@ PATIENT: Final[dict[str, int | str]] = {
 }
 """Settings with which neither kernel gives a connection up while somebody thinks (ip-sysctl.rst)."""
 
+SLOWER: Final = 5
+"""Times as long as in a run."""
+
 SIDES: Final[tuple[Side, ...]] = ("client", "server")
 TICK: Final = 0.005
 QUIET_SECONDS: Final = 0.03
@@ -130,6 +133,12 @@ class StepLab(Lab):
     def _stamp_link(self, text: str) -> None:
         if not text.startswith(("hold", "forgets")):  # on a frozen link they change nothing
             super()._stamp_link(text)
+
+    async def serve(self, kind: str = "echo", **options: Any) -> tuple[str, int]:
+        """A server that waits before it closes waits longer: what it waits in is to be seen."""
+        if "delay" in options:
+            options["delay"] *= SLOWER
+        return await super().serve(kind, **options)
 
     def client(self, *, timeout: float = PATIENCE, port: int = 0) -> Client:
         return super().client(timeout=PATIENCE, port=port)
