@@ -411,17 +411,22 @@ def _moved(one: Look, other: Look) -> bool:
     return any(one.end(side).state is not other.end(side).state for side in SIDES)
 
 
+def why_not(scenario: Scenario) -> str:
+    """Why a scenario cannot be stepped through; "" when it can."""
+    if scenario.connections != 1:
+        return f"it has {scenario.connections} connections, and one is shown at a time"
+    return scenario.one_host
+
+
 @asynccontextmanager
 async def stepping(scenario: Scenario) -> AsyncIterator[Session]:
     """Play `scenario` between two hosts on a frozen link.
 
-    Error handling: UsageError for a scenario that needs one host; CapabilityError as `Lab`.
+    Error handling: UsageError for a scenario that cannot be stepped through; CapabilityError as `Lab`.
     """
-    if scenario.one_host:
-        raise UsageError(
-            f"{scenario.name} cannot be stepped through: {scenario.one_host}; `testbed run {scenario.name}` "
-            "plays it"
-        )
+    if reason := why_not(scenario):
+        name = scenario.name
+        raise UsageError(f"{name} cannot be stepped through: {reason}; `testbed run {name}` plays it")
     lab = StepLab(
         net="hosts",
         link=scenario.link or (),

@@ -8,10 +8,11 @@ from testbed.errors import ExperimentError, UsageError
 from testbed.net.link_events import Fate
 from testbed.net.private import PrivateNetwork
 from testbed.scenarios import catalogue, find
+from testbed.scenarios.scenario import Scenario
 from testbed.stepper.keys import parse_script
 from testbed.stepper.play import View, interactive, scripted, standing, to_json
 from testbed.stepper.screen import Screen
-from testbed.stepper.session import Session, stepping
+from testbed.stepper.session import Session, stepping, why_not
 from testbed.stepper.words import outcome
 from testbed.tcp.arrival import by_program
 
@@ -175,5 +176,15 @@ async def test_a_screen_is_no_larger_than_the_terminal(width: int, height: int) 
                 assert "\n".join(lines).isascii()
 
 
-def test_which_scenarios_can_be_stepped_is_told() -> None:
-    assert [row.name for row in catalogue().values() if row.one_host] == ["dead-peer"]
+@pytest.mark.parametrize("row", catalogue().values(), ids=lambda row: row.name)
+async def test_a_scenario_can_be_stepped_or_says_why_not(row: Scenario) -> None:
+    if row.connections > 1:
+        assert "connections" in why_not(row)
+        return
+    if why_not(row):
+        assert row.name == "dead-peer"
+        return
+    async with stepping(row) as session:
+        assert await session.until_held(20), "its first segment"
+        await scripted(session, parse_script("enter"))
+        assert session.done[0].held.event.line == "> S 0:0(0)"
