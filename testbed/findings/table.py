@@ -66,6 +66,22 @@ class Holder(NamedTuple):
     witness: str
 
 
+class KernelReading(NamedTuple):
+    """What one end's row in the kernel's tables meant when the capture was cut.
+
+    code     names the rule that passes it on; one that no rule has is no finding
+    text     a sentence without its capital and full stop
+    state    RFC 9293's name for the state the kernel had the socket in
+    witness  who says so: sock_diag, which alone shows queues and timers
+    """
+
+    side: Side
+    code: str
+    text: str
+    state: str
+    witness: str
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What is known besides the connection itself.
@@ -79,6 +95,7 @@ class Evidence:
     disagreements  where a text and the bytes it shows differ, a line each
     icmp_errors    ICMP errors that quote a segment
     holders        who still holds which end; only a live run knows
+    readings       what the kernel's tables meant at the end; only a live run knows
 
     Made of them, so that no rule has to go through all of them for each connection:
 
@@ -94,6 +111,7 @@ class Evidence:
     disagreements: tuple[str, ...] = ()
     icmp_errors: tuple[IcmpError, ...] = ()
     holders: tuple[Holder, ...] = ()
+    readings: tuple[KernelReading, ...] = ()
     disagreements_at: Mapping[int | None, list[str]] = field(init=False, repr=False, compare=False)
     _icmp_about: Mapping[bytes, list[IcmpError]] = field(init=False, repr=False, compare=False)
 
@@ -120,6 +138,10 @@ class Evidence:
         """The holders of one side's socket."""
         return [holder for holder in self.holders if holder.side == side]
 
+    def reading(self, side: str, *codes: str) -> KernelReading | None:
+        """The first reading of one side's socket with one of these codes."""
+        return next((r for r in self.readings if r.side == side and r.code in codes), None)
+
 
 Judge = Callable[[Connection, Evidence], Iterable[Finding]]
 
@@ -130,6 +152,7 @@ class Rule:
 
     severity  what its findings usually have; one may be milder or worse where its text says why
     disproof  what, if seen, would show a finding of it to be wrong
+    witness   on whose word its findings rest
     """
 
     code: str
@@ -141,6 +164,7 @@ class Rule:
     rfc: str
     disproof: str
     judge: Judge
+    witness: Literal["wire", "kernel"] = "wire"
 
 
 def side_of(end: Endpoint) -> Side:

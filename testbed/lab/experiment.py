@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ..errors import ExperimentError
 from ..findings import Evidence, Finding, Holder, describe, judge
 from ..findings.table import Side
 from ..kernel import SocketSample
+from ..kernel.sample import SocketAddress
 from ..render import svg, terminal
 from ..render.ladder import Ladder, StateMark, Step, from_connection
 from ..tcp.connection import Connection
@@ -19,6 +21,7 @@ from ..tcp.tracker import Tracker
 from ..tcp.transcript import compare, lines_of
 from ..wire.notation import Line, parse_transcript
 from .judgement import Check, Verdict, check
+from .tables import Tables
 
 
 class Experiment:
@@ -28,6 +31,7 @@ class Experiment:
     connections  the connections to the server under study, in the order they began
     steps        what the programs did, when
     samples      changes in the kernel's tables, as sock_diag or psutil shows them
+    tables       those tables as they were when the capture was cut
     """
 
     def __init__(
@@ -38,10 +42,12 @@ class Experiment:
         *,
         server: tuple[str, int] | None,
         holders: Mapping[Side, SocketSample],
+        tables: Tables | None = None,
     ) -> None:
         self.recording = recording
         self.steps = steps
         self.samples = samples
+        self.tables = tables or Tables()
         self._holders = holders
         found = Tracker(keep=True).feed_all(recording.segments()).connections
         port = str(server[1]) if server else None
@@ -56,24 +62,36 @@ class Experiment:
 
     @cached_property
     def evidence(self) -> Evidence:
-        """What the findings may lean on besides the segments."""
+        """What the findings on the first connection may lean on besides the segments."""
+        holders = tuple(
+            Holder(side, s.pid, s.fd, s.command, str(s.state), s.witness)
+            for side, s in self._holders.items()
+            if s.pid is not None
+        )
+        seen = self._evidence_on(self.connections[0]) if self.connections else Evidence(source="live")
+        return replace(seen, holders=holders)
+
+    def _evidence_on(self, connection: Connection) -> Evidence:
+        """The same of any connection, holders left out: they are looked for on behalf of the first alone."""
         packets = self.recording.packets
         return Evidence(
             end_ns=packets[-1].time_ns if packets else 0,
             source="live",
             dropped=self.recording.dropped or 0,
             complete=self.recording.complete,
-            holders=tuple(
-                Holder(side, s.pid, s.fd, s.command, str(s.state), s.witness)
-                for side, s in self._holders.items()
-                if s.pid is not None
-            ),
+            readings=tuple(self.tables.readings(*_ends(connection))),
         )
 
     @cached_property
     def findings(self) -> list[Finding]:
         """What is to be said of the first connection, worst first."""
         return judge(self.connection, self.evidence) if self.connections else []
+
+    def findings_on(self, connection: Connection) -> list[Finding]:
+        """What is to be said of any one of the connections, worst first."""
+        if connection is self.connections[0]:
+            return self.findings
+        return judge(connection, self._evidence_on(connection))
 
     @property
     def words(self) -> str:
@@ -151,7 +169,7 @@ class Experiment:
         """The kernel's state changes of the first connection; a change of holder alone is none."""
         if not self.connections:
             return []
-        client, server = ((a.host, int(a.port)) for a in self.connection.addresses)
+        client, server = _ends(self.connection)
         ends: tuple[tuple[Side, tuple[object, object]], ...] = (
             ("client", (client, server)),
             ("server", (server, client)),
@@ -202,3 +220,9 @@ class Experiment:
             files["ladder"].write_text(terminal.plain(ladder, 100, ascii_only=False), encoding="utf-8")
             files["svg"].write_text(svg.draw(ladder), encoding="utf-8")
         return {kind: str(path) for kind, path in files.items()}
+
+
+def _ends(connection: Connection) -> tuple[SocketAddress, SocketAddress]:
+    """The client's address and the server's, as the kernel's tables spell them."""
+    client, server = connection.addresses
+    return (client.host, int(client.port)), (server.host, int(server.port))

@@ -25,7 +25,7 @@ from typing import Any, Literal, Self
 
 from ..capture import Tcpdump
 from ..errors import ExperimentError, UsageError, WitnessTimeout
-from ..kernel import Sampler, SocketSample
+from ..kernel import Sampler, SocketSample, readings
 from ..net.firewall import Drop
 from ..net.private import PrivateNetwork
 from ..render.ladder import Step
@@ -38,6 +38,7 @@ from .experiment import Experiment
 from .judgement import Check, Verdict, check
 from .process import ServerProcess
 from .scripted import Client, ScriptedServer
+from .tables import Tables
 
 SERVERS: dict[str, type[Server]] = {"echo": EchoServer, "rpc": RpcServer, "http": HttpServer}
 Side = Literal["client", "server"]
@@ -116,14 +117,17 @@ class Lab:
     async def _conclude(self) -> None:
         if self._experiment is not None:
             return
-        holders = self._holders()
+        before = self.sampler.sample()
+        holders = self._holders(before)
         recording = await self.capture.cut()
+        seen = tuple(self.sampler.changes)
         self._experiment = Experiment(
             recording,
             tuple(self.steps),
-            tuple(self.sampler.changes),
+            seen,
             server=self.address,
             holders=holders,
+            tables=Tables(before, self.sampler.sample(), seen),
         )
 
     @property
@@ -279,6 +283,35 @@ class Lab:
             return
         self.hold(check("kernel", statement, True))
 
+    async def see_reading(
+        self, side: Side, code: str, *, timeout: float = 10.0, client: Client | None = None
+    ) -> None:
+        """Wait until one end's queues, timers and holder mean `code` (`kernel.readings`).
+
+        AssertionError, with what they meant instead; inconclusive where no sock_diag shows them.
+        """
+        __tracebackhide__ = True
+        pair = self._ends(side, client)
+        statement = f"the kernel's row of the {side} reads {code}"
+        if self.sampler.witness != "sock_diag":
+            detail = f"{self.sampler.witness} shows no queues and timers"
+            self.hold(Check("kernel", statement, Verdict.INCONCLUSIVE, detail))
+            return
+        deadline = time.monotonic() + timeout
+        while True:
+            now = self.sampler.sample()
+            rows = [s.diag for s in now if (s.local, s.remote) == pair and s.diag]
+            across = [s.state for s in self.sampler.changes if (s.remote, s.local) == pair]
+            alone = bool(across) and across[-1] is None
+            told = [reading.code for row in rows for reading in readings(row, peer_gone=alone)]
+            if code in told or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(0.002)
+        there = (
+            f"it reads {', '.join(told) or 'nothing in particular'}" if rows else "there is no such socket"
+        )
+        self.hold(check("kernel", statement, code in told, f"after {timeout:g} s {there}"))
+
     async def pause(self, seconds: float, why: str) -> None:
         """Let a timer of the kernel run; the only wait in the lab that is not for a witness."""
         self.step(f"waits {seconds:g} s: {why}")
@@ -290,11 +323,10 @@ class Lab:
             raise ExperimentError("no client has connected yet")
         return (client.local, client.server) if side == "client" else (client.server, client.local)
 
-    def _holders(self) -> dict[Side, SocketSample]:
+    def _holders(self, now: Sequence[SocketSample]) -> dict[Side, SocketSample]:
         """Who holds each end of the first connection at this moment, as the kernel shows it."""
         if self.address is None or not self.clients or not self.clients[0].local[1]:
             return {}
-        now = self.sampler.sample()
         sides: tuple[Side, ...] = ("client", "server")
         return {
             side: owned

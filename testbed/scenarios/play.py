@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import CapabilityError, Error
-from ..findings import Severity
+from ..findings import Severity, rule
 from ..lab import Check, Experiment, Lab, Verdict
 from ..lab.judgement import check
 from .result import RunResult
@@ -104,8 +104,10 @@ def judge_experiment(scenario: Scenario, experiment: Experiment, during: list[Ch
     found = experiment.findings
     codes = experiment.finding_codes()
     for code in scenario.findings:
+        known = rule(code)
+        witness = known.witness if known else "wire"
         checks.append(
-            check("wire", f"the finding {code}", code in codes, f"found: {', '.join(codes) or 'nothing'}")
+            check(witness, f"the finding {code}", code in codes, f"found: {', '.join(codes) or 'nothing'}")
         )
     unexpected = [f for f in found if f.severity is not Severity.INFO and f.code not in scenario.findings]
     checks.append(

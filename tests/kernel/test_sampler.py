@@ -114,7 +114,7 @@ async def test_what_only_sock_diag_tells(pair: Pair) -> None:
         late = await kernel.wait_for(PORT, pair.address, state=State.CLOSE_WAIT)
     assert late.diag is not None
     assert (late.diag.rqueue, late.inode) == (1, os.fstat(pair.server.fileno()).st_ino)
-    assert [reading.code for reading in readings(late.diag)] == ["eof-unread"]
+    assert [reading.code for reading in readings(late.diag)] == ["eof-unread", "keepalive-off"]
 
 
 async def test_psutil_is_the_floor(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

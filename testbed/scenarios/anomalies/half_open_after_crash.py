@@ -13,9 +13,11 @@ async def play(lab: Lab) -> None:
     accepted = await server.accept()
     await client.send(b"hello\r\n")
     await accepted.recv_exactly(7)
+    await lab.see("client", State.ESTABLISHED)
     client.vanish()
     await lab.see_gone("client")
     await lab.see("server", State.ESTABLISHED)
+    await lab.see_reading("server", "peer-gone")
     lab.told(
         "the server's send() succeeds: its kernel knows no better", await accepted.send(b"hello\r\n"), "sent"
     )
