@@ -4,11 +4,12 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
 from testbed.errors import CapabilityError, UsageError, WitnessTimeout
-from testbed.kernel import Sampler, SocketSample, psutil_witness, readings, sampler
+from testbed.kernel import Sampler, SocketSample, look, psutil_witness, readings
 from testbed.kernel.owners import Owner, command_of, owners
 from testbed.kernel.sampler import Source
 from testbed.kernel.sock_diag import SockDiag
@@ -23,7 +24,7 @@ def source(request: pytest.FixtureRequest) -> Source:
     return named
 
 
-def states(samples: list[SocketSample], local: object) -> list[State | None]:
+def states(samples: Sequence[SocketSample], local: object) -> list[State | None]:
     return [sample.state for sample in samples if sample.local == local]
 
 
@@ -98,7 +99,7 @@ async def test_what_fails_in_the_background_is_told(
                 raise CapabilityError("no table", "none")
 
             monkeypatch.setattr(psutil_witness, "sockets", fail)
-            monkeypatch.setattr(SockDiag, "dump", fail)
+            monkeypatch.setattr(SockDiag, "rows", fail)
             await looking.wait_for(pair.address, state=State.LAST_ACK)
 
 
@@ -124,7 +125,7 @@ async def test_psutil_is_the_floor(pair: Pair, monkeypatch: pytest.MonkeyPatch) 
     def refuse() -> SockDiag:
         raise CapabilityError("no sock_diag", "none")
 
-    monkeypatch.setattr(sampler, "SockDiag", refuse)
+    monkeypatch.setattr(look, "SockDiag", refuse)
     async with Sampler() as kernel:
         assert kernel.witness == "psutil"
         assert {sample.witness for sample in kernel.sample()} == {"psutil"}
