@@ -29,9 +29,9 @@ class Rows(Sequence[DiagSocket]):
         self._known: Mapping[bytes, DiagSocket] = earlier.decoded() if earlier else {}
 
     def decoded(self) -> Mapping[bytes, DiagSocket]:
-        """Those that were looked at, by their description."""
+        """Those that were looked at, here or earlier, by their description."""
         if self._sockets is None:
-            return {}
+            return self._known
         return dict(zip(self.raw, self._sockets, strict=True))
 
     def __len__(self) -> int:

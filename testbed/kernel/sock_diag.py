@@ -3,8 +3,9 @@
 No privilege is needed for one's own network.  The network is that of the *thread* that opens the
 `SockDiag`; it stays so whichever thread asks.
 
-A question takes microseconds (a look-up) to about a millisecond for each 1,000 sockets (a dump) and is answered within the system call, so asking from an event loop is fine; for tens of
-thousands of sockets there is `dump_in_thread`.
+A question takes microseconds (a look-up) to about a millisecond for each 1,000 sockets (a dump) and is
+answered within the system call, so asking from an event loop is fine; for tens of thousands of sockets
+there is `dump_in_thread`.
 """
 
 from __future__ import annotations
