@@ -96,6 +96,7 @@ class Evidence:
     icmp_errors    ICMP errors that quote a segment
     holders        who still holds which end; only a live run knows
     readings       what the kernel's tables meant at the end; only a live run knows
+    reset_reason   why the kernel that sent the RST says it did, and what that means; "" not known
 
     Made of them, so that no rule has to go through all of them for each connection:
 
@@ -112,6 +113,7 @@ class Evidence:
     icmp_errors: tuple[IcmpError, ...] = ()
     holders: tuple[Holder, ...] = ()
     readings: tuple[KernelReading, ...] = ()
+    reset_reason: str = ""
     disagreements_at: Mapping[int | None, list[str]] = field(init=False, repr=False, compare=False)
     _icmp_about: Mapping[bytes, list[IcmpError]] = field(init=False, repr=False, compare=False)
 

@@ -12,16 +12,18 @@ from ..errors import ExperimentError
 from ..findings import Evidence, Finding, Holder, describe, judge
 from ..findings.table import Side
 from ..kernel import SocketSample
-from ..kernel.sample import SocketAddress
+from ..kernel.events import Event
 from ..render import svg, terminal
 from ..render.ladder import Ladder, StateMark, Step, from_connection
 from ..tcp.connection import Connection
-from ..tcp.states import State
-from ..tcp.tracker import Tracker
+from ..tcp.tracker import TrackerOf
 from ..tcp.transcript import compare, lines_of
 from ..wire.notation import Line, parse_transcript
+from .account import accounts, ends_of
 from .judgement import Check, Verdict, check
+from .live import LiveConnection
 from .tables import Tables
+from .timeline import Moment, timeline
 
 
 class Experiment:
@@ -32,6 +34,8 @@ class Experiment:
     steps        what the programs did, when
     samples      changes in the kernel's tables, as sock_diag or psutil shows them
     tables       those tables as they were when the capture was cut
+    events       what the kernel's tracepoints told, in order
+    untold       why they did not tell all; "" when they did
     """
 
     def __init__(
@@ -43,18 +47,28 @@ class Experiment:
         server: tuple[str, int] | None,
         holders: Mapping[Side, SocketSample],
         tables: Tables | None = None,
+        events: Sequence[Event] = (),
+        untold: str = "",
     ) -> None:
         self.recording = recording
         self.steps = steps
         self.samples = samples
         self.tables = tables or Tables()
+        self.events = events
         self._holders = holders
-        found = Tracker(keep=True).feed_all(recording.segments()).connections
+        found = TrackerOf(LiveConnection, keep=True).feed_all(recording.segments()).connections
         port = str(server[1]) if server else None
         self.connections = [c for c in found if port is None or c.addresses[1].port == port]
+        for connection, account in zip(
+            self.connections, accounts(self.connections, events, samples, problem=untold), strict=True
+        ):
+            connection.account = account
+            connection.holders = ()
+        if self.connections:
+            self.connections[0].holders = self.evidence.holders
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> LiveConnection:
         """The first connection.  ExperimentError when there was none."""
         if not self.connections:
             raise ExperimentError("no connection to the server was captured")
@@ -71,7 +85,7 @@ class Experiment:
         seen = self._evidence_on(self.connections[0]) if self.connections else Evidence(source="live")
         return replace(seen, holders=holders)
 
-    def _evidence_on(self, connection: Connection) -> Evidence:
+    def _evidence_on(self, connection: LiveConnection) -> Evidence:
         """The same of any connection, holders left out: they are looked for on behalf of the first alone."""
         packets = self.recording.packets
         return Evidence(
@@ -79,7 +93,8 @@ class Experiment:
             source="live",
             dropped=self.recording.dropped or 0,
             complete=self.recording.complete,
-            readings=tuple(self.tables.readings(*_ends(connection))),
+            readings=tuple(self.tables.readings(*ends_of(connection))),
+            reset_reason=connection.reset_reason_in_words,
         )
 
     @cached_property
@@ -87,7 +102,7 @@ class Experiment:
         """What is to be said of the first connection, worst first."""
         return judge(self.connection, self.evidence) if self.connections else []
 
-    def findings_on(self, connection: Connection) -> list[Finding]:
+    def findings_on(self, connection: LiveConnection) -> list[Finding]:
         """What is to be said of any one of the connections, worst first."""
         if connection is self.connections[0]:
             return self.findings
@@ -158,31 +173,17 @@ class Experiment:
 
     # ------------------------------------------------------------ states, ladder, files
 
-    def states(self, side: str) -> list[str]:
-        """The states the kernel was seen to have for one end of the first connection, in order.
-
-        Sampled: a state that lasted less than a sampling interval may be missing.
-        """
-        return [mark.state for mark in self.marks() if mark.side == side]
+    def states(self, side: Side) -> list[str]:
+        """The states that the kernel told of one end of the first connection: see `LiveConnection.states`."""
+        return self.connection.states(side) if self.connections else []
 
     def marks(self) -> list[StateMark]:
         """The kernel's state changes of the first connection; a change of holder alone is none."""
-        if not self.connections:
-            return []
-        client, server = _ends(self.connection)
-        ends: tuple[tuple[Side, tuple[object, object]], ...] = (
-            ("client", (client, server)),
-            ("server", (server, client)),
-        )
-        marks: list[StateMark] = []
-        now: dict[Side, str] = {}
-        for sample in self.samples:
-            state = str(sample.state or State.CLOSED)
-            for side, pair in ends:
-                if (sample.local, sample.remote) == pair and now.get(side) != state:
-                    now[side] = state
-                    marks.append(StateMark(sample.time_ns, side, state, sample.witness))
-        return marks
+        return self.connection.account.marks if self.connections else []
+
+    def timeline(self) -> list[Moment]:
+        """All that any witness told of the first connection, on one clock."""
+        return timeline(self.connection, self.samples, self.steps) if self.connections else []
 
     def state_rows(self) -> list[dict[str, object]]:
         """Every state change by witness, in order of time, as `run --json` prints them."""
@@ -220,9 +221,3 @@ class Experiment:
             files["ladder"].write_text(terminal.plain(ladder, 100, ascii_only=False), encoding="utf-8")
             files["svg"].write_text(svg.draw(ladder), encoding="utf-8")
         return {kind: str(path) for kind, path in files.items()}
-
-
-def _ends(connection: Connection) -> tuple[SocketAddress, SocketAddress]:
-    """The client's address and the server's, as the kernel's tables spell them."""
-    client, server = connection.addresses
-    return (client.host, int(client.port)), (server.host, int(server.port))

@@ -24,6 +24,11 @@ CAP_NET_ADMIN: Final = 12
 CAP_NET_RAW: Final = 13
 CAP_SYS_ADMIN: Final = 21
 
+_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
+_FD_CLOEXEC: Final = 1
+_FSCONFIG_CREATE: Final = 6
+_NODEV_NOSUID_NOEXEC: Final = 0x2 | 0x4 | 0x8
+
 _PR_SET_PDEATHSIG: Final = 1
 _PR_CAP_AMBIENT: Final = 47
 _PR_CAP_AMBIENT_RAISE: Final = 2
@@ -60,6 +65,27 @@ def unshare(flags: int) -> None:
 def setns(descriptor: int, kind: int) -> None:
     """Move the calling *thread* into the namespace that `descriptor` holds."""
     _call("setns", ctypes.c_int(descriptor), ctypes.c_int(kind))
+
+
+def detached_mount(filesystem: str) -> int:
+    """A new mount of `filesystem` that is attached to no folder: its descriptor, and gone with it.
+
+    The calls have the same numbers on every architecture (include/uapi/asm-generic/unistd.h).
+    EPERM without CAP_SYS_ADMIN over the machine; ENODEV where the kernel has no such file system.
+    """
+    context = _call("syscall", ctypes.c_long(_FSOPEN), filesystem.encode(), ctypes.c_uint(_FD_CLOEXEC))
+    try:
+        arguments = (ctypes.c_int(context), ctypes.c_uint(_FSCONFIG_CREATE), None, None, ctypes.c_int(0))
+        _call("syscall", ctypes.c_long(_FSCONFIG), *arguments)
+        return _call(
+            "syscall",
+            ctypes.c_long(_FSMOUNT),
+            ctypes.c_int(context),
+            ctypes.c_uint(_FD_CLOEXEC),
+            ctypes.c_uint(_NODEV_NOSUID_NOEXEC),
+        )
+    finally:
+        os.close(context)
 
 
 def _prctl(option: int, second: int, third: int = 0) -> None:

@@ -1,0 +1,146 @@
+"""The kernel's own account: every change of state, every reset and why, as they happen.
+
+Sampling sees what stands still; a tracepoint misses nothing.  It needs root, and where it cannot be
+had the witness says so (`CapabilityError`) and others do what they can.
+
+The records are the whole machine's and say no network namespace, so two networks that use the same
+addresses and ports at the same time cannot be told apart by them; who joins them to a connection
+finds that out by two sockets that claim to be one end of it (`testbed.lab.account`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+import time
+from collections.abc import Collection
+from types import TracebackType
+from typing import Final, Self
+
+from ..errors import CapabilityError, ExperimentError, UsageError
+from .events import Event
+from .trace_records import with_ports
+from .trace_ring import RingError
+from .trace_source import TraceSource, borrow, give_back
+
+_PAGES_AT_ONCE: Final = 32
+"""Pages taken from one processor's buffer before the event loop has its turn: about 10 ms of work."""
+
+
+class Tracepoints:
+    """Listens to the kernel's TCP, as an async context manager; it may be entered once.
+
+    ports     only events with one of these at either end; empty: the whole machine's.  See `only`
+    interval  seconds between two looks into the buffers
+    lost      events overwritten before they were read; -1 when it is not known how many
+
+    Error handling: CapabilityError on entering where there is no tracefs, it is not for this user, or
+    the kernel has no such tracepoints; what goes wrong in the background is raised by the next `drain`
+    or on leaving.
+    """
+
+    def __init__(self, *, ports: Collection[int] = (), interval: float = 0.02) -> None:
+        if interval <= 0:
+            raise UsageError(f"an interval of {interval} s is none")
+        self.interval = interval
+        self.lost = 0
+        self._ports = frozenset(ports)
+        self._events: list[Event] = []
+        self._source: TraceSource | None = None
+        self._begun = 0
+        self._task: asyncio.Task[None] | None = None
+
+    # ------------------------------------------------------------ entering, leaving
+
+    async def __aenter__(self) -> Self:
+        if self._source is not None:
+            raise UsageError("this Tracepoints was entered already; make another one")
+        opening = asyncio.ensure_future(asyncio.to_thread(borrow))
+        try:
+            source = await asyncio.shield(opening)
+        except asyncio.CancelledError:  # the thread cannot be stopped: what it made is given back
+            with contextlib.suppress(CapabilityError):
+                give_back(await opening)
+            raise
+        self._source = source
+        self._begun = time.time_ns()
+        source.listen(self._ports)
+        self._task = asyncio.create_task(self._run(), name="tracepoints")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        task, source = self._task, self._source
+        assert task is not None and source is not None
+        task.cancel()
+        try:
+            await asyncio.wait([task])
+        finally:
+            give_back(source)
+        if kind is None and not task.cancelled() and (failure := task.exception()):
+            raise failure
+
+    # ------------------------------------------------------------ listening
+
+    @property
+    def source(self) -> TraceSource:
+        """The instance that is listened to."""
+        if self._source is None:
+            raise UsageError("enter the Tracepoints first: async with Tracepoints(...) as kernel")
+        return self._source
+
+    def only(self, *ports: int) -> None:
+        """From now on only events with one of `ports` at either end; none: the whole machine's.
+
+        The kernel does the choosing, so that a busy machine costs nothing; events told before stay.
+        """
+        self.source.only(ports)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self.interval)
+            await self.drain()
+
+    async def drain(self) -> None:
+        """Read all that the buffers hold now.
+
+        Error handling: ExperimentError when the kernel's records make no sense, and of what went wrong
+        in the background before.
+        """
+        task = self._task
+        if task is not None and task.done() and not task.cancelled() and (failure := task.exception()):
+            raise failure
+        for buffer in self.source.buffers:
+            more = True
+            while more:
+                more = self._read_some(self.source, buffer)
+                await asyncio.sleep(0)
+
+    def _read_some(self, source: TraceSource, buffer: int) -> bool:
+        """Read up to `_PAGES_AT_ONCE` pages; whether there may be more."""
+        try:
+            for _ in range(_PAGES_AT_ONCE):
+                page = source.read(buffer)
+                if page is None:
+                    return False
+                if page.missed:
+                    self.lost = -1 if page.missed < 0 or self.lost < 0 else self.lost + page.missed
+                self._events += source.events(page)
+        except (RingError, KeyError, struct.error) as error:
+            raise ExperimentError(f"the kernel's trace buffer is not understood: {error}") from error
+        return True
+
+    @property
+    def events(self) -> list[Event]:
+        """All that was told so far, in order of time."""
+        return with_ports(sorted(self._events, key=lambda event: event.time_ns))
+
+    @property
+    def problem(self) -> str:
+        """Why the account is not whole; "" when it is."""
+        if not self.lost:
+            return ""
+        count = "some" if self.lost < 0 else str(self.lost)
+        return f"{count} of the kernel's events were overwritten before they could be read"
