@@ -2,6 +2,7 @@
 
 targets    the table: what is fuzzed, from which seeds, and what may come of it
 sock_diag  the codec of NETLINK_SOCK_DIAG as one of them
+trace_ring the pages of the kernel's trace buffer as another
 engine     mutations of the project's own, from numbers
 coverage   atheris, which looks for new ways through the code
 """

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from .. import mutation
-from . import sock_diag
+from . import sock_diag, trace_ring
 
 
 class Target(NamedTuple):
@@ -32,6 +32,7 @@ TARGETS: Final = (
         sock_diag.attempt,
         ("read", "empty", "refused", "told no"),
     ),
+    Target("trace_ring", trace_ring.seeds, trace_ring.attempt, ("read", "empty", "refused")),
 )
 """Every decoder of bytes that come from outside; the first is what `ci/fuzz` does unasked."""
 
