@@ -46,9 +46,11 @@ def test_what_a_change_is(look: Callable[..., Look]) -> None:
     before = look(QUIET, LISTENING)
     assert look(QUIET, LISTENING).same_as(before)
     assert look(QUIET._replace(timer_ms=5, rqueue=9), LISTENING).same_as(before)
+    assert look(QUIET._replace(retransmits=1), LISTENING).same_as(before)
     assert not look(QUIET._replace(state=State.CLOSE_WAIT), LISTENING).same_as(before)
     assert not look(QUIET._replace(inode=6), LISTENING).same_as(before)
     assert not look(QUIET).same_as(before)
+    assert not look(QUIET._replace(remote=("127.0.0.1", 4001)), LISTENING).same_as(before)
 
 
 def test_samples_have_the_time_of_their_look() -> None:
