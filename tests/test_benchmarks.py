@@ -116,6 +116,7 @@ def test_all_see_the_same(row: Row, live: None) -> None:
     [
         (["--sockets", "1"], 2, "at least 1 round and 2 sockets"),
         (["--only", "nothing"], 2, "invalid choice"),
+        (["--only", "lookup", "--write"], 2, "--write writes every row"),
     ],
 )
 def test_bad_usage_is_a_line(arguments: list[str], status: int, said: str) -> None:

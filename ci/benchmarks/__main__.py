@@ -30,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.rounds < 1 or options.sockets < 2:
         print("ci/bench: at least 1 round and 2 sockets are needed", file=sys.stderr)
         return 2
+    if options.write and options.only:
+        print("ci/bench: --write writes every row; leave --only out", file=sys.stderr)
+        return 2
     wanted = Options(options.sockets, options.rounds)
     rows = [row for row in ROWS if not options.only or row.name in options.only]
     try:

@@ -21,6 +21,7 @@ class Transition(NamedTuple):
              TIME_WAIT, which tells nothing (net/ipv4/tcp_minisocks.c, tcp_time_wait)
     socket   the kernel's address of it; used again once the socket is gone
     pid      who ran: the caller where a call changed the state, anybody where a packet or a timer did
+    network  the caller's network namespace, by inode; None where it is not known, or nobody called
     """
 
     time_ns: int
@@ -30,6 +31,7 @@ class Transition(NamedTuple):
     state: State
     socket: int
     pid: int
+    network: int | None = None
 
     def __str__(self) -> str:
         return f"{name_of(self.local)} -> {name_of(self.remote)} {self.before} -> {self.state}"

@@ -3,9 +3,9 @@
 Sampling sees what stands still; a tracepoint misses nothing.  It needs root, and where it cannot be
 had the witness says so (`CapabilityError`) and others do what they can.
 
-The records are the whole machine's and say no network namespace, so two networks that use the same
-addresses and ports at the same time cannot be told apart by them; who joins them to a connection
-finds that out by two sockets that claim to be one end of it (`testbed.lab.account`).
+The records are the whole machine's and say no network namespace.  Where two networks use the same
+addresses and ports, it is the callers' that tells them apart (`callers`), or else the time at which a
+socket was opened; who joins events to a connection sees to that (`testbed.lab.account`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from ..errors import CapabilityError, ExperimentError, UsageError
+from .callers import Callers
 from .events import Event
 from .trace_records import with_ports
 from .trace_ring import RingError
@@ -47,6 +48,7 @@ class Tracepoints:
         self.lost = 0
         self._ports = frozenset(ports)
         self._events: list[Event] = []
+        self._callers = Callers()
         self._source: TraceSource | None = None
         self._begun = 0
         self._task: asyncio.Task[None] | None = None
@@ -127,7 +129,7 @@ class Tracepoints:
                     return False
                 if page.missed:
                     self.lost = -1 if page.missed < 0 or self.lost < 0 else self.lost + page.missed
-                self._events += source.events(page)
+                self._events += map(self._callers.named, source.events(page))
         except (RingError, KeyError, struct.error) as error:
             raise ExperimentError(f"the kernel's trace buffer is not understood: {error}") from error
         return True

@@ -8,7 +8,7 @@ TIME_WAIT.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -87,6 +87,15 @@ class Account:
         return next((reset.reason for reset in self.resets_sent), None)
 
 
+class _Everywhere:
+    def __contains__(self, network: object) -> bool:
+        return True
+
+
+EVERYWHERE = _Everywhere()
+"""Networks that are not known: no caller is a stranger."""
+
+
 class Chain(NamedTuple):
     """One socket's life as the events tell it, from CLOSED or LISTEN on."""
 
@@ -98,6 +107,10 @@ class Chain(NamedTuple):
         """When it began."""
         return self.events[0].time_ns
 
+    def is_strange(self, networks: Container[int]) -> bool:
+        """Whether somebody in another network called."""
+        return any(event.network is not None and event.network not in networks for event in self.events)
+
 
 def accounts(
     connections: Sequence[Connection],
@@ -105,13 +118,16 @@ def accounts(
     samples: Sequence[SocketSample],
     *,
     problem: str = "",
+    networks: Container[int] = EVERYWHERE,
 ) -> list[Account]:
     """The account of each of `connections`, in their order.
 
     Events carry addresses and no network: another network of this machine may use the same ones.  Which
-    of several sockets is meant is told by the time at which it was opened.
+    of several sockets is meant is told by their callers' networks, where these are known, and by the
+    time at which they were opened.
 
-    problem  why the events are not all that happened, or are none; "" when they are
+    problem   why the events are not all that happened, or are none; "" when they are
+    networks  the networks of the experiment
     """
     chains, resets = _sorted_out(events)
     samples_at: dict[Ends, list[SocketSample]] = {}
@@ -126,7 +142,11 @@ def accounts(
         client, server = ends_of(connection)
         pairs: dict[Side, Ends] = {"client": (client, server), "server": (server, client)}
         for side, pair in pairs.items():
-            near = [chain for chain in chains.get(pair, ()) if since <= chain.begun_ns < until]
+            near = [
+                chain
+                for chain in chains.get(pair, ())
+                if since <= chain.begun_ns < until and not chain.is_strange(networks)
+            ]
             chosen = _nearest(near, connection.start_ns)
             if chosen is not None:
                 account.transitions[side] = chosen.events

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from ..tcp.connection import Connection
 from ..tcp.tracker import TrackerOf
 from ..tcp.transcript import compare, lines_of
 from ..wire.notation import Line, parse_transcript
-from .account import accounts, ends_of
+from .account import EVERYWHERE, accounts, ends_of
 from .judgement import Check, Verdict, check
 from .live import LiveConnection
 from .tables import Tables
@@ -36,6 +36,7 @@ class Experiment:
     tables       those tables as they were when the capture was cut
     events       what the kernel's tracepoints told, in order
     untold       why they did not tell all; "" when they did
+    networks     the networks that it was in: another one's sockets may have the same addresses
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Experiment:
         tables: Tables | None = None,
         events: Sequence[Event] = (),
         untold: str = "",
+        networks: Container[int] = EVERYWHERE,
     ) -> None:
         self.recording = recording
         self.steps = steps
@@ -59,9 +61,8 @@ class Experiment:
         found = TrackerOf(LiveConnection, keep=True).feed_all(recording.segments()).connections
         port = str(server[1]) if server else None
         self.connections = [c for c in found if port is None or c.addresses[1].port == port]
-        for connection, account in zip(
-            self.connections, accounts(self.connections, events, samples, problem=untold), strict=True
-        ):
+        told = accounts(self.connections, events, samples, problem=untold, networks=networks)
+        for connection, account in zip(self.connections, told, strict=True):
             connection.account = account
             connection.holders = ()
         if self.connections:

@@ -26,6 +26,7 @@ from typing import Any, Literal, Self
 from ..capture import Tcpdump
 from ..errors import CapabilityError, ExperimentError, UsageError, WitnessTimeout
 from ..kernel import Sampler, SocketSample, readings
+from ..kernel.callers import network
 from ..kernel.events import Event
 from ..kernel.tracepoints import Tracepoints
 from ..net.firewall import Drop
@@ -157,6 +158,7 @@ class Lab:
             tables=Tables(before, self.sampler.sample(), seen),
             events=events,
             untold=self.untold,
+            networks={network()},
         )
 
     @property

@@ -21,7 +21,7 @@ class Tables:
     """Two looks at the tables, around the cut.
 
     before, after  what each of them showed
-    seen           changes seen earlier: whose socket was there and is no longer, its peer has lost
+    seen           the changes seen until then, which tell of sockets that were there and are gone
     """
 
     def __init__(

@@ -114,6 +114,22 @@ def test_two_networks_with_the_same_addresses_at_the_same_time_are_a_doubt() -> 
     assert "another network" in account.problem
 
 
+def test_two_networks_at_the_same_time_are_told_apart_by_their_callers() -> None:
+    """Of those that called: connect() and close() at the client, close() at the server."""
+    called = {(S.CLOSED, S.SYN_SENT), (S.CLOSE_WAIT, S.LAST_ACK)}
+    strangers = [
+        event._replace(network=99)
+        if isinstance(event, Transition) and (event.before, event.state) in called
+        else event
+        for event in both(at=3_000_000, sockets=(7, 8))
+    ]
+    events = sorted([*both(), *strangers], key=lambda event: event.time_ns)
+    (account,) = accounts(connections_of(CLOSE), events, [], networks={42})
+    assert account.whole
+    assert {event.socket for event in account.transitions["client"]} == {1}
+    assert {event.socket for event in account.transitions["server"]} == {2}
+
+
 def test_a_change_that_is_missing_is_noticed() -> None:
     events = [e for e in both() if not (isinstance(e, Transition) and e.state is S.CLOSE_WAIT)]
     (account,) = accounts(connections_of(CLOSE), events, [])
