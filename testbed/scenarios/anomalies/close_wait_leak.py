@@ -16,7 +16,7 @@ from ..scenario import Scenario
 
 ORDER = 3
 KINDS = ("not-closed", "eof-unread", "data-unread")
-EACH = 4
+EACH = 3
 CLIENTS = EACH * len(KINDS)
 
 REQUEST, REPLY, MORE = b"hello\r\n", b"server got:hello\r\n", b"and another\r\n"
@@ -39,8 +39,8 @@ async def play(lab: Lab) -> None:
         if kind == "not-closed":
             lab.told("the server's program is told of the end", await accepted.recv_to_end(), (b"", "EOF"))
         await lab.see_reading("server", kind, client=client)
+        await lab.see_reading("client", "orphan-countdown", client=client)
     await lab.see("server", State.CLOSE_WAIT)
-    await lab.see_reading("client", "orphan-countdown")
     grown = psutil.Process().num_fds() - before
     lab.hold(
         check(
