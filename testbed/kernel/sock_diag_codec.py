@@ -27,6 +27,7 @@ from ..errors import ExperimentError, UsageError
 from ..tcp.states import State
 from . import tcp_info
 from .diag_socket import AF_INET, AF_INET6, FAMILIES, DiagSocket, Shut, Timer
+from .port_filter import either_end
 from .sample import SocketAddress, normal
 from .tcp_info import TcpInfo
 
@@ -65,10 +66,7 @@ _WHICH: Final = struct.Struct("=IQ")  # interface, cookie
 _BODY: Final = struct.Struct("=BBBB36x" + "IQ" + "IIIII")
 _ENDS: Final = slice(4, 4 + _PORTS.size)
 _ATTRIBUTE: Final = struct.Struct("=HH")  # length with this header, type
-_OPERATION: Final = struct.Struct("=BBH")  # inet_diag_bc_op: code, yes, no
 _SIZE: Final = _HEADER.size
-_JUMP, _SOURCE_IS, _DESTINATION_IS = 1, 11, 12
-_MOST_PORTS: Final = 1000
 
 
 class CodecError(ExperimentError):
@@ -123,7 +121,7 @@ def encode_dump(
 
     Error handling: UsageError for a port that is none, and for more than 1000 of them.
     """
-    filters = _either_end(ports)
+    filters = either_end(ports)
     body = _REQUEST_BODY.pack(family, _IPPROTO_TCP, _INFO_WANTED if info else 0, _mask(states) | bound << 13)
     body += _PORTS.pack(0, 0, b"", b"") + _WHICH.pack(0, 0)
     if filters:
@@ -163,25 +161,6 @@ def _address_of(host: str, port: int) -> ipaddress.IPv4Address | ipaddress.IPv6A
     if not 0 <= port <= 0xFFFF:
         raise UsageError(f"{port} is no port")
     return address
-
-
-def _either_end(ports: Collection[int]) -> bytes:
-    """The filter's program: is the source port P, or the destination port P, or ...
-
-    A test goes on by its `yes` and jumps by its `no`, in bytes; a program accepts where it arrives
-    exactly at its end and refuses where it arrives 4 bytes behind it.  The kernel takes jumps only to
-    where the chain of `yes` leads, so a test that holds meets a jump to the end, not the end itself.
-    """
-    wanted = sorted(set(ports))
-    if any(not 0 <= port <= 0xFFFF for port in wanted) or len(wanted) > _MOST_PORTS:
-        raise UsageError(f"sockets are looked for by up to {_MOST_PORTS} ports of 0 to 65535, not {ports!r}")
-    tests = [(code, port) for port in wanted for code in (_SOURCE_IS, _DESTINATION_IS)]
-    program = b""
-    for code, port in reversed(tests):
-        if program:
-            program = _OPERATION.pack(_JUMP, 4, len(program) + 4) + program
-        program = _OPERATION.pack(code, 8, 12) + _OPERATION.pack(0, 0, port) + program
-    return program
 
 
 def _message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
@@ -225,18 +204,15 @@ def decode(data: bytes, sequence: int) -> Answer:
             elif kind != _NOOP:
                 raise CodecError(f"a netlink message of type {kind} answers no question about sockets")
         at += length + -length % 4
-    for row in rows:
-        if len(row) < _BODY.size:
-            raise CodecError(f"a socket's description is cut after {len(row)} bytes of {_BODY.size}")
-    _check(rows, {row[:2] for row in rows})
+    _check(rows)
     return Answer(rows, done, interrupted)
 
 
 def _alike(data: bytes, sequence: int) -> list[bytes] | None:
     """The rows of a datagram in which every message has the same header, byte for byte; None of others.
 
-    Nearly all of a large dump is such datagrams, and this is five times as fast as going from one
-    message to the next.
+    Nearly all of a large dump is such datagrams, and this is several times as fast as going from one
+    message to the next: each byte of the first is held against its like in all others at once.
     """
     if len(data) < _SIZE:
         return None
@@ -246,21 +222,35 @@ def _alike(data: bytes, sequence: int) -> list[bytes] | None:
     if length < _SIZE + _BODY.size or length % 4 or len(data) % length:
         return None
     count = len(data) // length
-    if any(data[at::length] != data[at : at + 1] * count for at in range(_SIZE)):
+
+    def same(first: int, end: int) -> bool:
+        return all(data[at::length] == data[at : at + 1] * count for at in range(first, end))
+
+    families, states = data[_SIZE::length], data[_SIZE + 1 :: length]
+    if not same(0, _SIZE) or families.translate(None, _FAMILIES) or states.translate(None, _STATES):
         return None
     rows = [row for (row,) in struct.iter_unpack(f"={_SIZE}x{length - _SIZE}s", data)]
-    _check(rows, set(zip(data[_SIZE::length], data[_SIZE + 1 :: length], strict=True)))
+    _check_attributes(rows[:1] if same(_SIZE + _BODY.size, length) else rows)
     return rows
 
 
-def _check(rows: list[bytes], kinds: Iterable[Iterable[int]]) -> None:
-    """CodecError unless all of `rows` can be decoded; what thousands have in common is looked at once.
+_FAMILIES: Final = bytes(FAMILIES)
+_STATES: Final = bytes(STATES)
 
-    kinds  the families and states that they have, each pair once
-    """
-    for family, status in kinds:
+
+def _check(rows: list[bytes]) -> None:
+    """CodecError unless all of `rows` can be decoded."""
+    for row in rows:
+        if len(row) < _BODY.size:
+            raise CodecError(f"a socket's description is cut after {len(row)} bytes of {_BODY.size}")
+        family, status = row[0], row[1]
         if family not in FAMILIES or status not in STATES:
             raise CodecError(f"there is no TCP socket of family {family} in state {status}")
+    _check_attributes(rows)
+
+
+def _check_attributes(rows: list[bytes]) -> None:
+    """The same of what is behind their descriptions; thousands often have the same, looked at once."""
     for attributes in {row[_BODY.size :] for row in rows}:
         _attributes(attributes)
 
