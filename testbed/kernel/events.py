@@ -40,15 +40,19 @@ class Transition(NamedTuple):
 class ResetSent(NamedTuple):
     """An RST that this kernel sent (tcp/tcp_send_reset).
 
-    local   who sent it
-    state   the state of the socket that it was sent for; None where there was none
-    reason  the kernel's own word (include/net/rstreason.h), such as ``NO_SOCKET``; None before Linux 6.10
-    socket  the kernel's address of that socket, 0 where there was none
+    time_ns  for one that no segment asked for, when it had been sent: on a loopback its receiver is told
+             of first, by microseconds (net/ipv4/tcp_output.c, tcp_send_active_reset)
+    local    who sent it
+    remote   whom it was sent to; None where the kernel does not say: it names the socket's own ends, and
+             a listener, which got an ACK that no connection fits, has no other end
+    state    the state of the socket that it was sent for; None where there was none
+    reason   the kernel's own word (include/net/rstreason.h), such as ``NO_SOCKET``; None before Linux 6.10
+    socket   the kernel's address of that socket, 0 where there was none
     """
 
     time_ns: int
     local: SocketAddress
-    remote: SocketAddress
+    remote: SocketAddress | None
     state: State | None
     reason: str | None
     socket: int

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import time
 from collections.abc import Collection
 from typing import Final
 
@@ -77,7 +78,13 @@ class TraceSource:
     # ------------------------------------------------------------ listening
 
     def listen(self, ports: Collection[int]) -> None:
-        """Switch it on, for events with one of `ports` at either end; none: the whole machine's."""
+        """Switch it on, for events with one of `ports` at either end; none: the whole machine's.
+
+        What was not read since it was switched off is thrown away.
+        """
+        for buffer in self.buffers:
+            while self._read(buffer):
+                pass
         self.only(ports)
         self.offset = trace_clock.offset(self._clock_number)
         for point in self._points:
@@ -90,22 +97,26 @@ class TraceSource:
             self._instance.write(f"{point.folder}/filter", point.filter_for(ports))
 
     def rest(self) -> None:
-        """Switch it off, and throw away what was not read."""
+        """Switch it off."""
         self._instance.write("events/enable", "0")
-        for buffer in self.buffers:
-            while self.read(buffer) is not None:
-                pass
+
+    def now(self) -> int:
+        """The time on the instance's clock, in ns: what a record made now is stamped with."""
+        return time.clock_gettime_ns(self._clock_number)
 
     def read(self, buffer: int) -> Page | None:
         """The next page of one processor's buffer; None when it is empty.  Never waits.
 
         Error handling: RingError for a page that makes no sense.
         """
-        try:
-            page = os.read(buffer, _READ)
-        except BlockingIOError:
-            return None
+        page = self._read(buffer)
         return decode_page(page, self._page) if page else None
+
+    def _read(self, buffer: int) -> bytes:
+        try:
+            return os.read(buffer, _READ)
+        except BlockingIOError:
+            return b""
 
     def events(self, page: Page) -> list[Event]:
         """The events of a page, with the time of day.

@@ -163,12 +163,12 @@ def check_agreement(connections: list[LiveConnection], *, remedy: str = "") -> C
     statement = "the wire and the kernel agree on every change of state"
     rows = [row for connection in connections for row in cross_examine(connection)]
     wrong = [row for row in rows if not row.agrees]
+    problem = next((c.account.problem for c in connections if c.account.problem), "")
+    if problem and any(c.account.transitions[side] for c in connections for side in SIDES):
+        return Check("kernel", statement, Verdict.INCONCLUSIVE, problem)  # of half an account nothing follows
     if wrong:
         return Check("kernel", statement, Verdict.FAIL, "\n".join(map(str, wrong)))
-    problem = next((c.account.problem for c in connections if c.account.problem), "")
     if problem:
-        if any(c.account.transitions[side] for c in connections for side in SIDES):
-            return Check("kernel", statement, Verdict.INCONCLUSIVE, problem)
         return Check("kernel", statement, Verdict.SKIPPED, "; ".join(filter(None, (problem, remedy))))
     unseen = [row for row in rows if row.exception in UNSEEN]
     if unseen:
