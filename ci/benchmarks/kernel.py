@@ -22,7 +22,7 @@ from .measure import Contender, absent
 from .sockets import PORT, opened
 from .table import Job, Options
 
-LOOKUPS: Final = 200
+LOOKUPS: Final = 2000
 """Exact look-ups for one figure."""
 
 

@@ -34,7 +34,9 @@ def _lines() -> Iterator[str]:
 
 def load() -> str:
     """How busy it is with other things."""
-    return f"load {os.getloadavg()[0]:.1f} at the start"
+    running = os.getloadavg()[0]
+    busy = running > (os.cpu_count() or 1)
+    return f"load {running:.1f} at the start" + (": busy, so that every time is too long" if busy else "")
 
 
 def _processor() -> str:
