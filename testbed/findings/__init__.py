@@ -15,11 +15,12 @@ Nothing here reads a clock, a file or the network.
 """
 
 from .rules import RULES, judge, rule
-from .table import Evidence, Finding, Holder, KernelReading, Rule, Severity
+from .table import Clue, Evidence, Finding, Holder, KernelReading, Rule, Severity
 from .words import describe
 
 __all__ = [
     "RULES",
+    "Clue",
     "Evidence",
     "Finding",
     "Holder",

@@ -10,7 +10,7 @@ from ..tcp.notes import Note
 from ..tcp.states import State
 from ..wire.segment import ACK, FIN, SYN
 from .phrases import count, duration, frames
-from .table import Evidence, Finding, Severity, Side, ends, other, side_of
+from .table import Evidence, Finding, Holder, Severity, Side, ends, in_words, other, side_of
 
 SETTLED_NS = 1_000_000_000
 """How long an end may keep silent after the peer's FIN before its own counts as missing."""
@@ -59,7 +59,7 @@ def missing_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]
         text += f", and {duration(since)} later the RST in frame {connection.reset_frame} ended it. "
     text += f"The {side_of(silent)} {left} in {state}: {_why_not_closed(evidence, side_of(silent))}."
     for holder in held:
-        text += " " + _held_by(holder.command, holder.pid, holder.fd, holder.state, holder.witness)
+        text += " " + _held_by(holder)
     text += " " + _closers_side(connection, evidence, closer, f"{left} in {closers_state}")
     if not settled:
         text += (
@@ -90,11 +90,14 @@ def _why_not_closed(evidence: Evidence, side: Side) -> str:
     )
 
 
-def _held_by(command: str | None, pid: int | None, fd: int | None, state: str, witness: str) -> str:
+def _held_by(holder: Holder) -> str:
+    command, pid, fd = holder.command or "unnamed", holder.pid, holder.fd
+    seen = f"in {holder.state} ({holder.witness})"
     if pid is None:
-        return f"The kernel still has the socket in {state} ({witness}); no process could be named for it."
+        return f"The kernel still has the socket {seen}; no process could be named for it."
     where = f", file descriptor {fd}" if fd is not None else ""
-    return f"Process {pid} ({command or 'unnamed'}) still holds the socket{where}, in {state} ({witness})."
+    text = f"Process {pid} ({command}) still holds the socket{where}, {seen}"
+    return f"{text}: {in_words(holder.clues)}." if holder.clues else f"{text}."
 
 
 def _closers_side(connection: Connection, evidence: Evidence, closer: Endpoint, where: str) -> str:

@@ -51,11 +51,26 @@ class Finding(NamedTuple):
     text: str
 
 
+class Clue(NamedTuple):
+    """A line of the program that has to do with a connection held open.
+
+    where  ``app.py:34``; empty where no line can be named
+    what   what is so there, in words that begin in lower case and end without a full stop
+    """
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
 class Holder(NamedTuple):
     """A process that holds a socket of the connection, as the kernel's tables named it.
 
     state    RFC 9293's name for the state the kernel had the socket in
     witness  who says so: psutil or sock_diag
+    clues    which lines of the process hold it, where it is our own
     """
 
     side: Side
@@ -64,6 +79,7 @@ class Holder(NamedTuple):
     command: str | None
     state: str
     witness: str
+    clues: tuple[Clue, ...] = ()
 
 
 class KernelReading(NamedTuple):
@@ -143,6 +159,11 @@ class Evidence:
     def reading(self, side: str, *codes: str) -> KernelReading | None:
         """The first reading of one side's socket with one of these codes."""
         return next((r for r in self.readings if r.side == side and r.code in codes), None)
+
+
+def in_words(clues: Iterable[Clue]) -> str:
+    """Clues within a sentence: ``accepted by handle (app.py:30); ...``."""
+    return "; ".join(f"{clue.what} ({clue.where})" if clue.where else clue.what for clue in clues)
 
 
 Judge = Callable[[Connection, Evidence], Iterable[Finding]]

@@ -10,7 +10,7 @@ import pytest
 
 from testbed.errors import CapabilityError, UsageError, WitnessTimeout
 from testbed.kernel import Sampler, SocketSample, look, psutil_witness, readings
-from testbed.kernel.owners import Owner, command_of, owners
+from testbed.kernel.owners import Owner, command_of, holds, owners
 from testbed.kernel.sampler import Source
 from testbed.kernel.sock_diag import SockDiag
 from testbed.tcp.states import State
@@ -149,6 +149,14 @@ async def test_every_holder_is_named(source: Source, pair: Pair) -> None:
     assert (first.pid, first.fd) == named[0][:2]
     if source == "sock_diag":  # psutil names one
         assert [owner.pid for owner in named] == [child.pid, os.getpid()]
+
+
+def test_a_process_holds_its_own_sockets_and_not_others() -> None:
+    with socket.socket() as sock:
+        inode = os.fstat(sock.fileno()).st_ino
+        assert holds(os.getpid(), inode)
+        assert not holds(os.getppid(), inode)
+    assert not holds(os.getpid(), inode)
 
 
 def test_nobody_holds_what_has_no_inode() -> None:
