@@ -21,6 +21,7 @@ COMMANDS = {
     "run": ("run", "Run experiments of the catalogue, live."),
     "list": ("list", "What there is to run."),
     "explain": ("explain", "What happened to the connections in a capture file."),
+    "watch": ("watch", "Connections of a port, a process or a container, live."),
     "exec": ("exec", "Run any command in a private network."),
     "serve": ("serve", "Serve echo, RPC or HTTP, with a chosen way of ending connections."),
     "doctor": ("doctor", "What this machine can do, and the remedy for what it cannot."),

@@ -1,0 +1,255 @@
+"""The loop: a look at the tables each interval, the holders of what is told, until it is enough."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from ..errors import CapabilityError, ExperimentError, UsageError
+from ..kernel.counters import ResetCounter
+from ..kernel.diag_socket import DiagSocket
+from ..kernel.sample import SocketAddress
+from ..kernel.sock_diag import SockDiag
+from ..kernel.sock_diag_codec import CodecError
+from ..net.enter import network_of
+from ..tcp.states import State
+from .events import Account, Event, Kind
+from .holders import Chooser, Holders, Named, Tree, sockets_of
+from .watcher import Watcher
+
+_MANY: Final = 5_000
+"""Sockets from which on only those with the wanted ports are asked for, and by another thread."""
+_ENDINGS: Final = frozenset({Kind.CLOSED, Kind.RESET, Kind.EXPIRED, Kind.FAILED, Kind.ENDED})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is watched, and how.
+
+    ports       at either end; none: any
+    pids        processes, with all that they start
+    commands    texts, one of which a process's name or command line holds
+    netns       a process in whose network the looking is done; None: this one's
+    interval    seconds between looks
+    leak_after  seconds in CLOSE_WAIT after which it is called a leak
+    seconds     after which the watch ends by itself; None: never
+    count       ended connections after which it does; None: never
+    """
+
+    ports: Sequence[int] = ()
+    pids: Sequence[int] = ()
+    commands: Sequence[str] = ()
+    netns: int | None = None
+    interval: float = 0.1
+    leak_after: float = 10.0
+    seconds: float | None = None
+    count: int | None = None
+
+
+class Display(Protocol):
+    """Where it is shown."""
+
+    def wants(self, watcher: Watcher) -> Iterable[int]:
+        """The inodes of those sockets whose holder is to be shown."""
+
+    def show(self, events: Sequence[Event], watcher: Watcher, holders: Holders) -> None:
+        """A look was made, and `events` happened."""
+
+
+@dataclass(slots=True)
+class _Chosen:
+    """Whose connections are wanted."""
+
+    settings: Settings
+    choosers: tuple[Chooser, ...]
+    pids: set[int] = field(default_factory=set)
+    inodes: set[int] = field(default_factory=set)
+    listening: set[SocketAddress] = field(default_factory=set)
+    seen: set[int] = field(default_factory=set)
+
+    def __call__(self, row: DiagSocket) -> bool:
+        ports = self.settings.ports
+        if ports and row.local[1] not in ports and (row.remote is None or row.remote[1] not in ports):
+            return False
+        if not self.choosers or row.inode in self.inodes:
+            return True
+        if self._listens(row.local):
+            return True
+        return row.remote is not None and _is_here(row) and self._listens(row.remote)
+
+    def _listens(self, address: SocketAddress) -> bool:
+        port = address[1]
+        return any(place in self.listening for place in (address, ("0.0.0.0", port), ("::", port)))
+
+    async def renew(self, rows: Sequence[DiagSocket]) -> None:
+        """Look through the watched processes again, where sockets have come that nobody knows yet."""
+        if not self.choosers:
+            return
+        there = {row.inode for row in rows}
+        if there <= self.seen:
+            return
+        self.seen = there
+        self.pids, self.inodes = await asyncio.to_thread(self._look)
+        self.listening = {r.local for r in rows if r.state is State.LISTEN and r.inode in self.inodes}
+
+    def _look(self) -> tuple[set[int], set[int]]:
+        pids = set().union(*(chooser.processes() for chooser in self.choosers))
+        return pids, sockets_of(pids)
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether processes were given by number and none of them is left."""
+        return bool(self.settings.pids) and not any(chooser.processes() for chooser in self.choosers)
+
+
+def _is_here(row: DiagSocket) -> bool:
+    """Whether a connection goes to this very host."""
+    assert row.remote is not None
+    return row.remote[0] == row.local[0] or row.remote[0].startswith("127.") or row.remote[0] == "::1"
+
+
+async def watch(settings: Settings, display: Display, stop: asyncio.Event) -> Account:
+    """Watch until `stop` is set, or the settings say that it is enough; the account of it.
+
+    Error handling: UsageError for a process that is not there; CapabilityError where the kernel does
+    not tell, or a process or its network is closed to this user; CodecError when the kernel stops
+    answering.
+    """
+    choosers: list[Chooser] = [Tree(settings.pids)] if settings.pids else []
+    choosers += [Named(text) for text in settings.commands]
+    with contextlib.ExitStack() as opened:
+        if settings.netns is not None:
+            opened.enter_context(network_of(settings.netns))
+        tables = opened.enter_context(SockDiag())
+        counter = opened.enter_context(ResetCounter())
+        session = _Session(settings, display, tables, counter, _Chosen(settings, tuple(choosers)))
+        return await session.run(stop)
+
+
+class _Session:
+    """One watch, with all that it has opened."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        display: Display,
+        tables: SockDiag,
+        counter: ResetCounter,
+        chosen: _Chosen,
+    ) -> None:
+        self.settings = settings
+        self.display = display
+        self.tables = tables
+        self.counter = counter
+        self.chosen = chosen
+        self.holders = Holders()
+        self.watcher = Watcher(
+            leak_after_ns=int(settings.leak_after * 1e9),
+            chosen=chosen,
+            heard_ms=self._heard,
+            sent_ms=self._sent,
+        )
+        self.ended = 0
+        self.notes: list[str] = []
+        self._aborts = counter.read()
+        self._whole = True
+        self._many = False
+        # dates that do not jump when somebody sets the clock
+        self._epoch = time.time_ns() - time.monotonic_ns()
+
+    async def run(self, stop: asyncio.Event) -> Account:
+        clock = time.monotonic
+        began = clock()
+        end = None if self.settings.seconds is None else began + self.settings.seconds
+        due = began
+        while True:
+            await self._look()
+            if self._enough(end):
+                break
+            due = max(due + self.settings.interval, clock())
+            left = due if end is None else min(due, end)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), max(0.0, left - clock()))
+            if stop.is_set():
+                await self._look()
+                break
+        await self._show(self.watcher.finish(self._now()), last=True)
+        account = self.watcher.account(complete=False, notes=self.notes)
+        return self._with_holders(account)
+
+    def _enough(self, end: float | None) -> bool:
+        if end is not None and time.monotonic() >= end:
+            return True
+        if self.settings.count is not None and self.ended >= self.settings.count:
+            return True
+        if self.settings.pids and self.watcher.looks % 10 == 0 and self.chosen.all_ended:
+            over = all(one.state is State.TIME_WAIT for one in self.watcher.ends)
+            if over:
+                self.notes.append("the watched processes have ended")
+            return over
+        return False
+
+    def _now(self) -> int:
+        return self._epoch + time.monotonic_ns()
+
+    # ---- a look
+
+    async def _look(self) -> None:
+        before = self.counter.read()
+        try:
+            rows = await self._dump()
+        except CodecError:
+            raise
+        except ExperimentError:  # the tables changed faster than they can be read: the next look will do
+            return
+        now = self._now()
+        resets = self.counter.read() - self._aborts
+        self._aborts = before
+        await self.chosen.renew(rows)
+        events = self.watcher.look(rows, now, resets, whole=self._whole)
+        self.ended += sum(event.kind in _ENDINGS for event in events)
+        await self._show(events)
+
+    async def _dump(self) -> list[DiagSocket]:
+        """All sockets of the network: that they are all is evidence; of very many the wanted ones."""
+        ports = self.settings.ports if self._many else ()
+        rows = await self.tables.dump_in_thread(ports=ports) if self._many else self.tables.dump()
+        self._whole = not ports
+        self._many = self._many or len(rows) > _MANY
+        return rows
+
+    async def _show(self, events: Sequence[Event], *, last: bool = False) -> None:
+        wanted = {event.inode for event in events}
+        wanted.update(self.display.wants(self.watcher))
+        if (unknown := self.holders.unknown(wanted)) and (last or self.holders.rested):
+            await asyncio.to_thread(self.holders.find, unknown)
+        told = [event._replace(holder=self.holders.of(event.inode)) for event in events]
+        self.display.show(told, self.watcher, self.holders)
+
+    def _with_holders(self, account: Account) -> Account:
+        longest = account.longest
+        return account._replace(
+            leaks=tuple(leak._replace(holder=self.holders.of(leak.inode)) for leak in account.leaks),
+            longest=longest and longest._replace(holder=self.holders.of(longest.inode)),
+        )
+
+    # ---- what TCP_INFO knows
+
+    def _heard(self, row: DiagSocket) -> int | None:
+        now = self._info(row)
+        return None if now is None or now.info is None else now.info.last_ack_recv_ms
+
+    def _sent(self, row: DiagSocket) -> int | None:
+        now = self._info(row)
+        return None if now is None or now.info is None else now.info.last_data_sent_ms
+
+    def _info(self, row: DiagSocket) -> DiagSocket | None:
+        assert row.remote is not None
+        try:
+            return self.tables.lookup(row.local, row.remote, interface=row.interface, info=True)
+        except (UsageError, CapabilityError):
+            return None
