@@ -46,6 +46,11 @@ from .output import ascii_only, console
     help="In the network that process PID is in, a container's.",
 )
 @click.option(
+    "--tracepoints/--no-tracepoints",
+    default=True,
+    help="As root, hear the kernel's tracepoints too: what is shorter than the interval, who reset and why.",
+)
+@click.option(
     "--interval",
     type=click.FloatRange(0.01, 60),
     default=0.1,
@@ -71,6 +76,7 @@ def command(
     pids: tuple[int, ...],
     commands: tuple[str, ...],
     netns: int | None,
+    tracepoints: bool,
     interval: float,
     leak_after: float,
     seconds: float | None,
@@ -93,7 +99,7 @@ def command(
     testbed watch --port 8080 --seconds 60 --fail-on-leak --json > events.jsonl
     """
     settings = Settings(
-        ports, pids, tuple(filter(None, commands)), netns, interval, leak_after, seconds, count
+        ports, pids, tuple(filter(None, commands)), netns, tracepoints, interval, leak_after, seconds, count
     )
     if len(settings.commands) != len(commands):
         raise UsageError("--command wants a text: every command line holds the empty one")

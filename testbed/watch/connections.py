@@ -26,15 +26,18 @@ class Connection:
     number  0 while it is none of those that are wanted
     told    whether it was said to be there
     over    whether its ending was said, or lies before the watch
+    reset_by, reason  who sent the first RST and why, where a tracepoint told
     """
 
-    __slots__ = ("ends", "number", "over", "told")
+    __slots__ = ("ends", "number", "over", "reason", "reset_by", "told")
 
     def __init__(self) -> None:
         self.number = 0
         self.ends: list[End] = []
         self.told = False
         self.over = False
+        self.reset_by: Side | None = None
+        self.reason = ""
 
 
 class End:
@@ -46,11 +49,15 @@ class End:
     before      the states that it was in, with how long (ns), in order
     inode       the last that was not 0
     unanswered  the peer was said not to answer
+    gone_ns     when it went; expired, resets, rivals: as in `Last`
+    aborted     a tracepoint told that it was closed in the middle
+    object      the kernel's address of the socket, by which tracepoints tell of it; 0: not yet
     """
 
     __slots__ = (
-        "at_least", "before", "connection", "expired", "inode", "leak", "local", "passed", "remote", "resets",
-        "rivals", "row", "side", "since_ns", "state", "unanswered", "witness",
+        "aborted", "at_least", "before", "connection", "expired", "gone_ns", "inode", "leak", "local",
+        "object", "passed", "remote", "resets", "rivals", "row", "side", "since_ns", "state", "unanswered",
+        "witness",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, row: DiagSocket, time_ns: int) -> None:
@@ -72,6 +79,9 @@ class End:
         self.resets: int | None = None
         self.rivals: int | None = None
         self.witness: Witness = "sock_diag"
+        self.gone_ns = 0
+        self.aborted = False
+        self.object = 0
 
     def enter(self, state: State, time_ns: int, witness: Witness) -> None:
         """It is in `state` now."""
@@ -79,6 +89,17 @@ class End:
             self.before.append((self.state, time_ns - self.since_ns))
         self.state, self.since_ns, self.at_least, self.witness = state, time_ns, False, witness
         self.passed.add(state)
+
+    def leave(self, time_ns: int) -> None:
+        """It is in the tables no more."""
+        if self.state is not None:
+            self.before.append((self.state, time_ns - self.since_ns))
+        self.state, self.gone_ns = None, time_ns
+
+    @property
+    def last_state(self) -> State:
+        """The last that any witness told."""
+        return self.before[-1][0] if self.state is None and self.before else self.row.state
 
     def take_side(self, side: Side, peer: End | None) -> None:
         """It is the client's or the server's end, and so its peer is the other."""
@@ -89,4 +110,6 @@ class End:
     @property
     def last(self) -> Last:
         """How it went."""
-        return Last(self.row.state, frozenset(self.passed), self.expired, self.resets, self.rivals)
+        return Last(
+            self.last_state, frozenset(self.passed), self.aborted, self.expired, self.resets, self.rivals
+        )

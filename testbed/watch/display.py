@@ -60,7 +60,7 @@ class Lines:
         return ()
 
     def show(self, events: Sequence[Event], watcher: Watcher, holders: Holders) -> None:
-        for event in events:
+        for event in view.condensed(events):
             self._print(view.line(event, ascii_only=self._ascii_only))
 
     def end(self, account: Account | None) -> None:
@@ -107,7 +107,7 @@ class Table:
         width, height = self._screen.size
         above = [
             piece
-            for event in events
+            for event in view.condensed(events)
             for piece in view.wrapped(view.line(event, ascii_only=self._ascii_only), width)
         ]
         self._screen.draw(above, self._region(watcher, holders, width)[:height])

@@ -20,6 +20,7 @@ class Last(NamedTuple):
 
     state    the last that was seen
     passed   every state it was seen in
+    aborted  a tracepoint told that the socket was closed without the goodbyes
     expired  an orphan in FIN_WAIT_2 whose countdown had run out
     resets   how many connections of the network went to CLOSED without a close in that time
              (EstabResets); None when nobody counted
@@ -28,6 +29,7 @@ class Last(NamedTuple):
 
     state: State
     passed: frozenset[State]
+    aborted: bool = False
     expired: bool = False
     resets: int | None = None
     rivals: int | None = None
@@ -77,6 +79,8 @@ ROWS: Final[tuple[Row, ...]] = (
                   "the kernel's countdown for the peer's FIN ran out, and it let go without a packet")),
     Row(lambda ends: all(end.state in _OPENING for end in ends),
         Judgement(Ending.FAILED, "sock_diag", True, "the handshake was refused or given up")),
+    Row(lambda ends: any(end.aborted for end in ends),
+        Judgement(Ending.RESET, "tracepoint", True, "aborted")),
     Row(lambda ends: any(map(_quiet, ends)),
         Judgement(Ending.ORDERLY, "counter", True,
                   "both sides have sent their FIN: no connection of this network was aborted meanwhile"

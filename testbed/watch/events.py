@@ -70,6 +70,7 @@ class Event(NamedTuple):
     reset_by    who sent the RST, where a witness saw that
     socket      its row in the tables, the last that was seen
     inode       of the descriptor that is or was the program's, 0 where none was seen
+    history     of an ending: the states of that end that are over, each with its nanoseconds
     holder      the process that holds or held it
     """
 
@@ -89,6 +90,7 @@ class Event(NamedTuple):
     reset_by: Side | None = None
     socket: DiagSocket | None = None
     inode: int = 0
+    history: tuple[tuple[State, int], ...] = ()
     holder: Owner | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -110,6 +112,7 @@ class Event(NamedTuple):
             "reset_by": self.reset_by,
             "text": self.text,
             "socket": None if row is None else socket_json(row),
+            "history": [{"state": state, "seconds": spent / 1e9} for state, spent in self.history],
             "holder": holder_json(self.holder),
         }
 

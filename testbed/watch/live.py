@@ -15,7 +15,8 @@ from ..kernel.diag_socket import DiagSocket
 from ..kernel.sample import SocketAddress
 from ..kernel.sock_diag import SockDiag
 from ..kernel.sock_diag_codec import CodecError
-from ..net.enter import network_of
+from ..kernel.tracepoints import Tracepoints
+from ..net.enter import is_only_network, network_of
 from ..tcp.states import State
 from .events import Account, Event, Kind
 from .holders import Chooser, Holders, Named, Tree, sockets_of
@@ -23,6 +24,8 @@ from .watcher import Watcher
 
 _MANY: Final = 5_000
 """Sockets from which on only those with the wanted ports are asked for, and by another thread."""
+_ALONE_LOOKS: Final = 10
+"""Looks after which it is asked again whether this is the machine's only network."""
 _ENDINGS: Final = frozenset({Kind.CLOSED, Kind.RESET, Kind.EXPIRED, Kind.FAILED, Kind.ENDED})
 
 
@@ -34,6 +37,7 @@ class Settings:
     pids        processes, with all that they start
     commands    texts, one of which a process's name or command line holds
     netns       a process in whose network the looking is done; None: this one's
+    tracepoints whether they are listened to where this user may
     interval    seconds between looks
     leak_after  seconds in CLOSE_WAIT after which it is called a leak
     seconds     after which the watch ends by itself; None: never
@@ -44,6 +48,7 @@ class Settings:
     pids: Sequence[int] = ()
     commands: Sequence[str] = ()
     netns: int | None = None
+    tracepoints: bool = True
     interval: float = 0.1
     leak_after: float = 10.0
     seconds: float | None = None
@@ -121,12 +126,17 @@ async def watch(settings: Settings, display: Display, stop: asyncio.Event) -> Ac
     """
     choosers: list[Chooser] = [Tree(settings.pids)] if settings.pids else []
     choosers += [Named(text) for text in settings.commands]
-    with contextlib.ExitStack() as opened:
+    async with contextlib.AsyncExitStack() as opened:
         if settings.netns is not None:
             opened.enter_context(network_of(settings.netns))
         tables = opened.enter_context(SockDiag())
         counter = opened.enter_context(ResetCounter())
         session = _Session(settings, display, tables, counter, _Chosen(settings, tuple(choosers)))
+        if settings.tracepoints:
+            try:
+                session.listen(await opened.enter_async_context(Tracepoints(ports=settings.ports)))
+            except CapabilityError as error:
+                session.deaf = str(error)
         return await session.run(stop)
 
 
@@ -155,11 +165,17 @@ class _Session:
         )
         self.ended = 0
         self.notes: list[str] = []
+        self.deaf = ""
+        self._tracepoints: Tracepoints | None = None
+        self._alone = False
+        self._ever_crowded = False
         self._aborts = counter.read()
         self._whole = True
         self._many = False
-        # dates that do not jump when somebody sets the clock
-        self._epoch = time.time_ns() - time.monotonic_ns()
+
+    def listen(self, tracepoints: Tracepoints) -> None:
+        """Hear the kernel's tracepoints too."""
+        self._tracepoints = tracepoints
 
     async def run(self, stop: asyncio.Event) -> Account:
         clock = time.monotonic
@@ -177,9 +193,10 @@ class _Session:
             if stop.is_set():
                 await self._look()
                 break
-        await self._show(self.watcher.finish(self._now()), last=True)
-        account = self.watcher.account(complete=False, notes=self.notes)
-        return self._with_holders(account)
+        await self._show(self.watcher.finish(), last=True)
+        missed = self._missed()
+        notes = [*self.notes, missed] if missed else self.notes
+        return self._with_holders(self.watcher.account(complete=not missed, notes=notes))
 
     def _enough(self, end: float | None) -> bool:
         if end is not None and time.monotonic() >= end:
@@ -193,9 +210,6 @@ class _Session:
             return over
         return False
 
-    def _now(self) -> int:
-        return self._epoch + time.monotonic_ns()
-
     # ---- a look
 
     async def _look(self) -> None:
@@ -206,13 +220,42 @@ class _Session:
             raise
         except ExperimentError:  # the tables changed faster than they can be read: the next look will do
             return
-        now = self._now()
+        now = time.time_ns()
         resets = self.counter.read() - self._aborts
         self._aborts = before
         await self.chosen.renew(rows)
+        await self._hear()
         events = self.watcher.look(rows, now, resets, whole=self._whole)
         self.ended += sum(event.kind in _ENDINGS for event in events)
         await self._show(events)
+
+    async def _hear(self) -> None:
+        """Hand on what the tracepoints have told up to now; the tables are older than that."""
+        if self._tracepoints is None:
+            return
+        if self.watcher.looks % _ALONE_LOOKS == 0:
+            self._alone = await asyncio.to_thread(is_only_network)
+            self._ever_crowded = self._ever_crowded or not self._alone
+        until = time.time_ns()
+        await self._tracepoints.drain()
+        self.watcher.heard(self._tracepoints.take(until), strangers=self._alone)
+
+    def _missed(self) -> str:
+        """Why something may have come and gone unseen; "" where nothing can have."""
+        brief = f"that lived for less than {self.settings.interval:g} s may have been missed"
+        if self._tracepoints is None:
+            why = f"; tracepoints would show them: {self.deaf}" if self.deaf else ""
+            return (
+                f"connections that lived for less than {self.settings.interval:g} s may have been missed{why}"
+            )
+        if self._ever_crowded:
+            other = "tracepoints do not tell this network's from those of the machine's other networks"
+            return f"connections {brief}: {other}"
+        if self._tracepoints.lost:
+            return f"connections may have been missed: {self._tracepoints.problem}"
+        if self.chosen.choosers:
+            return f"connections that these processes made and {brief}"
+        return ""
 
     async def _dump(self) -> list[DiagSocket]:
         """All sockets of the network: that they are all is evidence; of very many the wanted ones."""

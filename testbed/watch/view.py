@@ -55,6 +55,8 @@ TIMERS: Final[dict[Timer, str]] = {
     Timer.OTHER: "other",
 }
 
+ENDING: Final = frozenset({Kind.CLOSED, Kind.RESET, Kind.EXPIRED, Kind.FAILED, Kind.ENDED})
+
 ENDINGS: Final[dict[Ending, str]] = {
     Ending.ORDERLY: "closed in order",
     Ending.RESET: "reset",
@@ -75,15 +77,15 @@ def line(event: Event, *, ascii_only: bool = False) -> Text:
     both = "<->" if ascii_only else "↔"
     where = f"{name_of(event.local)} {both} {name_of(event.remote)}"
     text = Text.assemble(
-        (clock(event.time_ns), _QUIET),
-        f"  #{event.connection} {event.side or 'end'} {where}  ",
-        (str(event.kind), STYLES[event.kind]),
+        (clock(event.time_ns), _QUIET), f"  #{event.connection} {event.side or 'end'} {where}  "
     )
-    text.append(_how(event, "->" if ascii_only else "→"))
-    if not event.certain:
-        text.append(", probably" if event.kind is Kind.RESET else "")
+    said = "" if event.kind is Kind.STATE else str(event.kind)
+    if event.kind is Kind.RESET and not event.certain:
+        said = "probably reset"
     if event.reset_by is not None:
-        text.append(f", by the {event.reset_by}")
+        said = f"{said} by the {event.reset_by}"
+    text.append(said, STYLES[event.kind])
+    text.append(f"{' ' if said else ''}{_how(event, '->' if ascii_only else '→')}")
     if event.text:
         text.append(f": {visible(event.text, ascii_only=ascii_only)}")
     if event.holder is not None:
@@ -91,13 +93,30 @@ def line(event: Event, *, ascii_only: bool = False) -> Text:
     return text
 
 
+def condensed(events: Sequence[Event]) -> list[Event]:
+    """Those worth a line each: of states that went by between two looks only what they led to."""
+    over = {event.connection for event in events if event.kind in ENDING}
+    last = {(e.connection, e.local): e for e in events if e.kind is Kind.STATE}
+    return [
+        e
+        for e in events
+        if e.kind is not Kind.STATE or (e.connection not in over and last[e.connection, e.local] is e)
+    ]
+
+
 def _how(event: Event, arrow: str) -> str:
     """The states, and the time spent in the one that is over (or, of a leak, lasts)."""
-    spent = "" if event.spent_ns is None else f"{'>' if event.at_least else ''}{duration(event.spent_ns)}"
+    spent = ""
+    if event.spent_ns is not None:
+        spent = f" {'>' if event.at_least else ''}{lasting(event.spent_ns)}"
     if event.before is None:
-        return f" {event.state}" + (f" {spent}" if spent else "")
-    after = event.state or "gone"
-    return f" {event.before}{f' {spent}' if spent else ''} {arrow} {after}"
+        return f"{event.state}{spent}"
+    return f"{event.before}{spent} {arrow} {event.state or 'gone'}"
+
+
+def lasting(ns: int) -> str:
+    """A length of time: below a second in ms."""
+    return duration(ns) if ns >= 950_000_000 else f"{max(0, ns) / 1e6:.3g} ms"
 
 
 def held_by(holder: Owner) -> str:
