@@ -51,6 +51,11 @@ from .output import ascii_only, console
     help="As root, hear the kernel's tracepoints too: what is shorter than the interval, who reset and why.",
 )
 @click.option(
+    "--capture",
+    metavar="INTERFACE",
+    help="Capture there too (lo, eth0, any), and explain each connection that has ended by its packets.",
+)
+@click.option(
     "--interval",
     type=click.FloatRange(0.01, 60),
     default=0.1,
@@ -77,6 +82,7 @@ def command(
     commands: tuple[str, ...],
     netns: int | None,
     tracepoints: bool,
+    capture: str | None,
     interval: float,
     leak_after: float,
     seconds: float | None,
@@ -89,8 +95,9 @@ def command(
     them; a line when one opens, closes, is reset or leaks.  Without --port, --pid or --command: all
     of this network's.  Ctrl-C ends it with an account.
 
-    No packet is captured and nothing is changed.  An ordinary user sees the states of everybody's
-    connections, and the holders of his own.
+    No rule or setting is changed, and no packet captured without --capture.  An ordinary user sees
+    the states of everybody's connections and the holders of his own; root sees all holders, and has
+    the kernel's tracepoints for what is shorter than the interval.
 
     \b
     testbed watch --port 8080
@@ -99,25 +106,34 @@ def command(
     testbed watch --port 8080 --seconds 60 --fail-on-leak --json > events.jsonl
     """
     settings = Settings(
-        ports, pids, tuple(filter(None, commands)), netns, tracepoints, interval, leak_after, seconds, count
+        ports,
+        pids,
+        tuple(filter(None, commands)),
+        netns,
+        tracepoints,
+        capture,
+        interval,
+        leak_after,
+        seconds,
+        count,
     )
     if len(settings.commands) != len(commands):
         raise UsageError("--command wants a text: every command line holds the empty one")
-    display = _display(as_json=as_json, everything=everything)
-    account = asyncio.run(_watch(settings, display, _subject(settings)))
+    display = _display(_subject(settings), as_json=as_json, everything=everything)
+    account = asyncio.run(_watch(settings, display))
     return int(fail_on_leak and account.leaked > 0)
 
 
-def _display(*, as_json: bool, everything: bool) -> JsonLines | Lines | Table:
+def _display(subject: str, *, as_json: bool, everything: bool) -> JsonLines | Lines | Table:
     if as_json:
-        return JsonLines(sys.stdout)
+        return JsonLines(sys.stdout, subject)
     out = console()
     if out.is_terminal and not out.is_dumb_terminal:
-        return Table(out, ascii_only=ascii_only(), everything=everything)
-    return Lines(out, ascii_only=ascii_only())
+        return Table(out, subject, ascii_only=ascii_only(), everything=everything)
+    return Lines(out, subject, ascii_only=ascii_only())
 
 
-async def _watch(settings: Settings, display: JsonLines | Lines | Table, subject: str) -> Account:
+async def _watch(settings: Settings, display: JsonLines | Lines | Table) -> Account:
     """Until a signal says that it is enough; a second one ends it at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -131,7 +147,6 @@ async def _watch(settings: Settings, display: JsonLines | Lines | Table, subject
     for number in ending:
         loop.add_signal_handler(number, enough)
     account = None
-    display.begin(subject, ("sock_diag",))
     try:
         account = await watch(settings, display, stop)
     finally:

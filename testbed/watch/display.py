@@ -10,6 +10,7 @@ from typing import Final, TextIO
 from rich.console import Console
 from rich.text import Text
 
+from ..findings.phrases import listed
 from . import view
 from .connections import End
 from .events import SCHEMA, Account, Event
@@ -23,11 +24,12 @@ _REDRAW_SECONDS: Final = 0.2
 class JsonLines:
     """A line for each event, one before them that says what they are, and the account at the end."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, subject: str) -> None:
         self._stream = stream
+        self._subject = subject
 
-    def begin(self, subject: str, witnesses: Sequence[str]) -> None:
-        self._write({"event": "start", "schema": SCHEMA, "time_ns": time.time_ns(), "what": subject,
+    def begin(self, witnesses: Sequence[str]) -> None:
+        self._write({"event": "start", "schema": SCHEMA, "time_ns": time.time_ns(), "what": self._subject,
                      "witnesses": list(witnesses)})  # fmt: skip
 
     def wants(self, watcher: Watcher) -> Iterable[int]:
@@ -49,12 +51,13 @@ class JsonLines:
 class Lines:
     """A line for each event and a few for the account: for files and pipes."""
 
-    def __init__(self, console: Console, *, ascii_only: bool) -> None:
+    def __init__(self, console: Console, subject: str, *, ascii_only: bool) -> None:
         self._console = console
+        self._subject = subject
         self._ascii_only = ascii_only
 
-    def begin(self, subject: str, witnesses: Sequence[str]) -> None:
-        self._print(Text(f"watching {subject}, by {' and '.join(witnesses)}"))
+    def begin(self, witnesses: Sequence[str]) -> None:
+        self._print(Text(f"watching {self._subject}, by {listed(witnesses)}"))
 
     def wants(self, watcher: Watcher) -> Iterable[int]:
         return ()
@@ -79,23 +82,23 @@ class Table:
     everything  TIME_WAIT and listeners too
     """
 
-    def __init__(self, console: Console, *, ascii_only: bool, everything: bool) -> None:
+    def __init__(self, console: Console, subject: str, *, ascii_only: bool, everything: bool) -> None:
         self._console = console
         self._screen = Screen(console.file, console)  # type: ignore[arg-type]  # IO[str] it is
         self._ascii_only = ascii_only
         self._everything = everything
-        self._subject = ""
+        self._subject = subject
         self._began = time.monotonic()
         self._drawn = 0.0
         self._rows: list[End] = []
         self._more = 0
 
-    def begin(self, subject: str, witnesses: Sequence[str]) -> None:
-        self._subject = subject
+    def begin(self, witnesses: Sequence[str]) -> None:
+        self._began = time.monotonic()
 
     def wants(self, watcher: Watcher) -> Iterable[int]:
         _, height = self._screen.size
-        room = height - 3 - (len(watcher.listeners) if self._everything else 0)
+        room = _share(height) - 3 - (len(watcher.listeners) if self._everything else 0)
         self._rows, self._more = view.shown(watcher.ends, max(3, room), everything=self._everything)
         return [end.inode for end in self._rows]
 
@@ -110,12 +113,13 @@ class Table:
             for event in view.condensed(events)
             for piece in view.wrapped(view.line(event, ascii_only=self._ascii_only), width)
         ]
-        self._screen.draw(above, self._region(watcher, holders, width)[:height])
+        self._screen.draw(above, self._region(watcher, holders, width)[: _share(height)])
 
     def _region(self, watcher: Watcher, holders: Holders, width: int) -> list[Text]:
         passed = view.short(int((time.monotonic() - self._began) * 1e9))
         ends = (end for end in watcher.ends if self._everything or end.state != "TIME_WAIT")
-        subject = f"{self._subject}, {passed}"
+        host = view.only_host(self._rows)
+        subject = f"{self._subject}{f' on {host}' if host else ''}, {passed}"
         region = [view.heading(subject, ends, width, ascii_only=self._ascii_only)]
         if self._rows:
             region += view.table(self._rows, holders.of, watcher.now_ns, width, ascii_only=self._ascii_only)
@@ -132,3 +136,8 @@ class Table:
             for text in view.account(account):
                 for piece in view.wrapped(text, self._screen.size[0], 4):
                     self._console.print(piece, soft_wrap=True)
+
+
+def _share(height: int) -> int:
+    """How many of the terminal's lines the table has; the events have the others."""
+    return min(height, max(6, 2 * height // 3))

@@ -41,6 +41,8 @@ class Kind(enum.StrEnum):
     """It never came about."""
     ENDED = "ended"
     """It is over; how, no witness saw."""
+    EXPLAINED = "explained"
+    """The story of one that is over, as its packets tell it."""
 
 
 class Ending(enum.StrEnum):
@@ -58,7 +60,8 @@ class Event(NamedTuple):
     """One thing that happened to one connection.
 
     time_ns     nanoseconds since the epoch at which it was seen; a tracepoint's own time
-    connection  its number, from 1 in the order of being seen; both ends have the same
+    connection  its number, from 1 in the order of being seen; both ends have the same.  0: only its
+                packets were seen
     local       the end it happened to, as the tables of this network show it
     side        whose end that is, None where neither a listener nor a SYN has told
     before      the state it came from, None where there was none

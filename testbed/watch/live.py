@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from ..capture import Tcpdump
 from ..errors import CapabilityError, ExperimentError, UsageError
 from ..kernel.counters import ResetCounter
 from ..kernel.diag_socket import DiagSocket
@@ -21,9 +23,12 @@ from ..tcp.states import State
 from .events import Account, Event, Kind
 from .holders import Chooser, Holders, Named, Tree, sockets_of
 from .watcher import Watcher
+from .wire import Wire, filter_for
 
 _MANY: Final = 5_000
 """Sockets from which on only those with the wanted ports are asked for, and by another thread."""
+_SNAPLEN: Final = 256
+_REMEMBERED: Final = 20_000
 _ALONE_LOOKS: Final = 10
 """Looks after which it is asked again whether this is the machine's only network."""
 _ENDINGS: Final = frozenset({Kind.CLOSED, Kind.RESET, Kind.EXPIRED, Kind.FAILED, Kind.ENDED})
@@ -38,6 +43,8 @@ class Settings:
     commands    texts, one of which a process's name or command line holds
     netns       a process in whose network the looking is done; None: this one's
     tracepoints whether they are listened to where this user may
+    capture     an interface whose packets are captured, so that each connection that has ended is
+                explained by them; None: no capture
     interval    seconds between looks
     leak_after  seconds in CLOSE_WAIT after which it is called a leak
     seconds     after which the watch ends by itself; None: never
@@ -49,6 +56,7 @@ class Settings:
     commands: Sequence[str] = ()
     netns: int | None = None
     tracepoints: bool = True
+    capture: str | None = None
     interval: float = 0.1
     leak_after: float = 10.0
     seconds: float | None = None
@@ -57,6 +65,9 @@ class Settings:
 
 class Display(Protocol):
     """Where it is shown."""
+
+    def begin(self, witnesses: Sequence[str]) -> None:
+        """The watch begins, with these witnesses."""
 
     def wants(self, watcher: Watcher) -> Iterable[int]:
         """The inodes of those sockets whose holder is to be shown."""
@@ -137,6 +148,8 @@ async def watch(settings: Settings, display: Display, stop: asyncio.Event) -> Ac
                 session.listen(await opened.enter_async_context(Tracepoints(ports=settings.ports)))
             except CapabilityError as error:
                 session.deaf = str(error)
+        if settings.capture is not None:
+            await session.capture(opened, settings.capture)
         return await session.run(stop)
 
 
@@ -166,6 +179,8 @@ class _Session:
         self.ended = 0
         self.notes: list[str] = []
         self.deaf = ""
+        self._wire: Wire | None = None
+        self._numbers: OrderedDict[frozenset[SocketAddress], int] = OrderedDict()
         self._tracepoints: Tracepoints | None = None
         self._alone = False
         self._ever_crowded = False
@@ -177,7 +192,15 @@ class _Session:
         """Hear the kernel's tracepoints too."""
         self._tracepoints = tracepoints
 
+    async def capture(self, opened: contextlib.AsyncExitStack, interface: str) -> None:
+        """Have the packets on `interface` explain what has ended."""
+        tcpdump = Tcpdump(interface, filter=filter_for(self.settings.ports), snaplen=_SNAPLEN)
+        self._wire = Wire(await opened.enter_async_context(tcpdump))
+
     async def run(self, stop: asyncio.Event) -> Account:
+        heard = ["tracepoints"] if self._tracepoints is not None else []
+        wire = ["wire"] if self._wire is not None else []
+        self.display.begin(["sock_diag", *heard, *wire])
         clock = time.monotonic
         began = clock()
         end = None if self.settings.seconds is None else began + self.settings.seconds
@@ -193,9 +216,10 @@ class _Session:
             if stop.is_set():
                 await self._look()
                 break
-        await self._show(self.watcher.finish(), last=True)
+        last = [*self.watcher.finish(), *await self._explained(last=True)]
+        await self._show(last, last=True)
         missed = self._missed()
-        notes = [*self.notes, missed] if missed else self.notes
+        notes = [*self.notes, *([missed] if missed else ()), *(self._wire.notes if self._wire else ())]
         return self._with_holders(self.watcher.account(complete=not missed, notes=notes))
 
     def _enough(self, end: float | None) -> bool:
@@ -226,8 +250,9 @@ class _Session:
         await self.chosen.renew(rows)
         await self._hear()
         events = self.watcher.look(rows, now, resets, whole=self._whole)
+        self._remember(events)
         self.ended += sum(event.kind in _ENDINGS for event in events)
-        await self._show(events)
+        await self._show([*events, *await self._explained()])
 
     async def _hear(self) -> None:
         """Hand on what the tracepoints have told up to now; the tables are older than that."""
@@ -239,6 +264,29 @@ class _Session:
         until = time.time_ns()
         await self._tracepoints.drain()
         self.watcher.heard(self._tracepoints.take(until), strangers=self._alone)
+
+    async def _explained(self, *, last: bool = False) -> list[Event]:
+        """What the packets tell of those that have ended."""
+        if self._wire is None:
+            return []
+        told = []
+        for story in await self._wire.stories(time.monotonic(), last=last):
+            number = self._numbers.get(frozenset((story.client, story.server)), 0)
+            if number or not self.chosen.choosers:
+                told.append(
+                    Event(story.time_ns, Kind.EXPLAINED, number, story.client, story.server, "client", None,
+                          None, None, False, "wire", text=story.text)
+                )  # fmt: skip
+        return told
+
+    def _remember(self, events: Sequence[Event]) -> None:
+        """Which number the addresses of a packet's connection have."""
+        for event in events:
+            pair = frozenset((event.local, event.remote))
+            self._numbers[pair] = event.connection
+            self._numbers.move_to_end(pair)
+        while len(self._numbers) > _REMEMBERED:
+            self._numbers.popitem(last=False)
 
     def _missed(self) -> str:
         """Why something may have come and gone unseen; "" where nothing can have."""

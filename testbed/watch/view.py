@@ -37,6 +37,7 @@ STYLES: Final[dict[Kind, str]] = {
     Kind.EXPIRED: _ODD,
     Kind.FAILED: _ODD,
     Kind.ENDED: _ODD,
+    Kind.EXPLAINED: "cyan",
 }
 
 STATE_STYLES: Final[dict[State, str]] = {
@@ -57,6 +58,9 @@ TIMERS: Final[dict[Timer, str]] = {
 
 ENDING: Final = frozenset({Kind.CLOSED, Kind.RESET, Kind.EXPIRED, Kind.FAILED, Kind.ENDED})
 
+_MANY_FOUND: Final = 10
+"""Connections that are there already: of more than that only those are told that do not simply go on."""
+
 ENDINGS: Final[dict[Ending, str]] = {
     Ending.ORDERLY: "closed in order",
     Ending.RESET: "reset",
@@ -76,6 +80,13 @@ def line(event: Event, *, ascii_only: bool = False) -> Text:
     """One line, as long as it needs to be: when, which connection, which end, and what happened."""
     both = "<->" if ascii_only else "↔"
     where = f"{name_of(event.local)} {both} {name_of(event.remote)}"
+    if event.kind is Kind.EXPLAINED:
+        return Text.assemble(
+            (clock(event.time_ns), _QUIET),
+            f"  #{event.connection or '-'} ",
+            (str(event.kind), STYLES[event.kind]),
+            f" {visible(event.text, ascii_only=ascii_only)}",
+        )
     text = Text.assemble(
         (clock(event.time_ns), _QUIET), f"  #{event.connection} {event.side or 'end'} {where}  "
     )
@@ -95,6 +106,9 @@ def line(event: Event, *, ascii_only: bool = False) -> Text:
 
 def condensed(events: Sequence[Event]) -> list[Event]:
     """Those worth a line each: of states that went by between two looks only what they led to."""
+    many = sum(event.kind is Kind.FOUND for event in events) > _MANY_FOUND
+    if many:
+        events = [e for e in events if e.kind is not Kind.FOUND or e.state is not State.ESTABLISHED]
     over = {event.connection for event in events if event.kind in ENDING}
     last = {(e.connection, e.local): e for e in events if e.kind is Kind.STATE}
     return [
@@ -135,11 +149,13 @@ def wrapped(text: Text, width: int, indent: int = 14) -> list[Text]:
     """`text` as lines of at most `width` columns, all but the first set in."""
     if cells(text.plain) <= width:
         return [text]
-    first = wrap(text.plain, width)[0]
-    lines = [text[: len(first)]]
-    at = len(first)
-    for piece in wrap(text.plain[at:].lstrip(), width - indent):
-        start = text.plain.index(piece, at)
+    plain = text.plain
+    at = len(plain) - len(plain.lstrip())
+    first = wrap(plain[at:], width - at)[0]
+    at += len(first)
+    lines = [text[:at]]
+    for piece in wrap(plain[at:].lstrip(), width - indent):
+        start = plain.index(piece, at)
         at = start + len(piece)
         lines.append(Text(" " * indent).append_text(text[start:at]))
     return lines
@@ -242,16 +258,19 @@ def table(
 ) -> list[Text]:
     """The ends as rows under a heading, cut to `width` columns.
 
-    Where all are of one address only their ports are told.  Room goes first to what is short; the
-    holder gets what is left, and addresses are cut before it has nothing.
+    Where all are of one address (`only_host`) only their ports are told.  Room goes first to what is
+    short; the holder gets what is left, and addresses are cut before it has nothing.
     """
     columns = [column for column in COLUMNS if width >= column.from_width]
     grid = [[column.title for column in columns]]
-    one_host = len({end.local[0] for end in ends}) == 1
+    host = only_host(ends)
+    inside = all(end.remote[0] == host for end in ends)
     for end in ends:
         cells_of_row = [column.cell(end, holder, now_ns) for column in columns]
-        if one_host:
+        if host:
             cells_of_row[1] = f":{end.local[1]}"
+        if inside:
+            cells_of_row[2] = f":{end.remote[1]}"
         grid.append(cells_of_row)
     widths = _fitted([max(cells(row[n]) for row in grid) for n in range(len(columns))], width)
     dots = "..." if ascii_only else "…"
@@ -267,6 +286,12 @@ def table(
         text.rstrip()
         lines.append(text)
     return lines
+
+
+def only_host(ends: Sequence[End]) -> str | None:
+    """The address that all these ends are at; None where they are at several."""
+    hosts = {end.local[0] for end in ends}
+    return hosts.pop() if len(hosts) == 1 else None
 
 
 _SMALLEST_HOLDER: Final = 12
@@ -348,7 +373,7 @@ def account(told: Account) -> list[Text]:
 
 
 def _stay(stay: CloseWait) -> str:
-    spent = f"{'more than ' if stay.at_least else ''}{duration(stay.spent_ns)}"
+    spent = f"{'more than ' if stay.at_least else ''}{lasting(stay.spent_ns)}"
     by = held_by(stay.holder) if stay.holder else "holder not known" if stay.inode else "held by nobody"
     ends = f"{name_of(stay.local)} from {name_of(stay.remote)}"
     return f"#{stay.connection} {ends}: {spent}{'' if stay.ended else ' and still'}, {by}"
