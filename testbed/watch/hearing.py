@@ -15,7 +15,7 @@ from ..tcp.states import State
 from .connections import ORDER, End
 from .endings import Judgement
 from .events import Ending, Side
-from .ledger import BOTH_FINS, HANDSHAKE, Ledger
+from .ledger import BOTH_FINS, HANDSHAKE, Chosen, Ledger
 
 S = State
 
@@ -25,7 +25,11 @@ _NEW: Final = frozenset({S.CLOSED, S.LISTEN})
 class Hearing(Ledger):
     """A ledger that the tracepoints' events are entered into."""
 
-    _unseen_cookie = 0
+    def __init__(self, chosen: Chosen) -> None:
+        super().__init__(chosen)
+        self._heard_last: list[End] = []
+        """Ends that went since the last look: who reset them may be heard a moment later."""
+        self._unseen_cookie = 0
 
     def heard(self, events: Iterable[kernel.Event], *, strangers: bool) -> None:
         """Enter what the tracepoints told, in order of time.
@@ -86,7 +90,7 @@ class Hearing(Ledger):
             judgement = Judgement(Ending.ORDERLY, "tracepoint", True, BOTH_FINS)
             self._end(end, judgement, event.time_ns, event.before, spent, at_least=at_least)
         end.aborted = event.before is not S.LAST_ACK
-        self._pending.append(end)
+        self._heard_last.append(end)
 
     def _reset(
         self, event: kernel.ResetSent | kernel.ResetReceived, end: End | None, *, strangers: bool

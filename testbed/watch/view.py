@@ -105,11 +105,13 @@ def line(event: Event, *, ascii_only: bool = False) -> Text:
 
 
 def condensed(events: Sequence[Event]) -> list[Event]:
-    """Those worth a line each: of states that went by between two looks only what they led to."""
+    """Those worth a line each: of states that went by between two looks only what they led to, and no
+    ESTABLISHED of a connection that was said to be open."""
     many = sum(event.kind is Kind.FOUND for event in events) > _MANY_FOUND
     if many:
         events = [e for e in events if e.kind is not Kind.FOUND or e.state is not State.ESTABLISHED]
     over = {event.connection for event in events if event.kind in ENDING}
+    events = [e for e in events if e.kind is not Kind.STATE or e.state is not State.ESTABLISHED]
     last = {(e.connection, e.local): e for e in events if e.kind is Kind.STATE}
     return [
         e

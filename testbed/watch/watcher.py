@@ -79,7 +79,7 @@ class Watcher(Hearing):
         self._before_ns, self.now_ns = self.now_ns, time_ns
         self._began_ns = self._began_ns or time_ns
         now = self._sorted_out(rows)
-        unresolved, self._pending = self._pending, []
+        unresolved, self._pending, self._heard_last = self._pending, self._heard_last, []
         for cookie, row in now.items():
             end = self._ends.get(cookie)
             if end is None:
@@ -96,7 +96,7 @@ class Watcher(Hearing):
 
     def finish(self) -> list[Event]:
         """The watch is over: judge what has gone and was not judged yet."""
-        pending, self._pending = self._pending, []
+        pending, self._pending, self._heard_last = [*self._pending, *self._heard_last], [], []
         for end in pending:
             self._resolve(end)
         return self._taken()
