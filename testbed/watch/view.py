@@ -286,6 +286,7 @@ def table(
             text.append(gap + content if column.right else content + gap, style)
             text.append(" ")
         text.rstrip()
+        text.truncate(width)
         lines.append(text)
     return lines
 

@@ -65,6 +65,7 @@ class Watcher(Hearing):
         self._heard_ms = heard_ms
         self._sent_ms = sent_ms
         self._before_ns = 0
+        self._new: list[End] = []
 
     def look(
         self, rows: Iterable[DiagSocket], time_ns: int, resets: int | None = None, *, whole: bool = True
@@ -86,6 +87,7 @@ class Watcher(Hearing):
                 self._arrive(row, first=first)
             elif end.row is not row:
                 self._update(end, row)
+        self._introduce(first=first)
         if len(now) != len(self._ends):
             gone = [end for cookie, end in self._ends.items() if cookie not in now]
             self._depart([end for end in gone if not self._awaited(end)], resets, whole=whole)
@@ -138,13 +140,19 @@ class Watcher(Hearing):
             if not end.connection.over:
                 text = BOTH_FINS if joined else f"{BOTH_FINS}; it came and went between two looks"
                 self._end(end, Judgement(Ending.ORDERLY, "sock_diag", True, text), self.now_ns, None, None)
-        elif joined and end.connection.told:
-            if row.state is not S.ESTABLISHED:
-                spent = self.now_ns - end.since_ns if first else None
-                self._emit(Kind.STATE, end, self.now_ns, None, row.state, spent, at_least=first,
-                           text=meaning(row))  # fmt: skip
         elif row.state not in HANDSHAKE:
-            self._tell(end, self.now_ns, first=first)
+            self._new.append(end)
+
+    def _introduce(self, *, first: bool) -> None:
+        """Tell of those that have come: by the server's end where both are here."""
+        new, self._new = self._new, []
+        for end in sorted(new, key=lambda end: end.side != "server"):
+            if not end.connection.told:
+                self._tell(end, self.now_ns, first=first)
+            elif end.state is not S.ESTABLISHED:
+                spent = self.now_ns - end.since_ns if first else None
+                text = meaning(end.row)
+                self._emit(Kind.STATE, end, self.now_ns, None, end.state, spent, at_least=first, text=text)
 
     def _recognise(self, end: End, row: DiagSocket) -> None:
         """The tables show what a tracepoint had told of."""
