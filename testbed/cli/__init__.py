@@ -34,6 +34,7 @@ testbed: did my server close that connection properly?
   testbed run missing-fin          a server that never sends its FIN, live
   testbed list                     what else there is to run
   testbed explain capture.pcap     what happened to the connections in a file
+  testbed watch --port 8080        the connections of a running server, live
   testbed doctor                   what this machine can do
 
 `testbed --help` shows all commands, `testbed COMMAND --help` one of them.

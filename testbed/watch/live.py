@@ -67,7 +67,7 @@ class Display(Protocol):
     """Where it is shown."""
 
     def begin(self, witnesses: Sequence[str]) -> None:
-        """The watch begins, with these witnesses."""
+        """The first look was made, by these witnesses: what happens from now on is told."""
 
     def wants(self, watcher: Watcher) -> Iterable[int]:
         """The inodes of those sockets whose holder is to be shown."""
@@ -198,9 +198,6 @@ class _Session:
         self._wire = Wire(await opened.enter_async_context(tcpdump))
 
     async def run(self, stop: asyncio.Event) -> Account:
-        heard = ["tracepoints"] if self._tracepoints is not None else []
-        wire = ["wire"] if self._wire is not None else []
-        self.display.begin(["sock_diag", *heard, *wire])
         clock = time.monotonic
         began = clock()
         end = None if self.settings.seconds is None else began + self.settings.seconds
@@ -221,6 +218,10 @@ class _Session:
         missed = self._missed()
         notes = [*self.notes, *([missed] if missed else ()), *(self._wire.notes if self._wire else ())]
         return self._with_holders(self.watcher.account(complete=not missed, notes=notes))
+
+    def _witnesses(self) -> list[str]:
+        heard = ["tracepoints"] if self._tracepoints is not None else []
+        return ["sock_diag", *heard, *(["wire"] if self._wire is not None else [])]
 
     def _enough(self, end: float | None) -> bool:
         if end is not None and time.monotonic() >= end:
@@ -250,6 +251,8 @@ class _Session:
         await self.chosen.renew(rows)
         await self._hear()
         events = self.watcher.look(rows, now, resets, whole=self._whole)
+        if self.watcher.looks == 1:
+            self.display.begin(self._witnesses())
         self._remember(events)
         self.ended += sum(event.kind in _ENDINGS for event in events)
         await self._show([*events, *await self._explained()])
