@@ -90,11 +90,11 @@ class End:
         self.state, self.since_ns, self.at_least, self.witness = state, time_ns, False, witness
         self.passed.add(state)
 
-    def leave(self, time_ns: int) -> None:
+    def leave(self, time_ns: int, witness: Witness) -> None:
         """It is in the tables no more."""
         if self.state is not None:
             self.before.append((self.state, time_ns - self.since_ns))
-        self.state, self.gone_ns = None, time_ns
+        self.state, self.gone_ns, self.witness = None, time_ns, witness
 
     @property
     def last_state(self) -> State:

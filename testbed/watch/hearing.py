@@ -84,7 +84,7 @@ class Hearing(Ledger):
         spent, at_least = event.time_ns - end.since_ns, end.at_least
         if end.state is S.CLOSE_WAIT:
             self._leave_close_wait(end, event.time_ns)
-        end.leave(event.time_ns)
+        end.leave(event.time_ns, "tracepoint")
         self._ends.pop(end.row.cookie, None)
         if event.before is S.LAST_ACK and not end.connection.over:
             judgement = Judgement(Ending.ORDERLY, "tracepoint", True, BOTH_FINS)

@@ -169,7 +169,10 @@ class Ledger:
             text = f"{text}, and no RST was heard of: given up"
         self._emit(_KINDS[ending], end, time_ns, before, end.state, spent, at_least=at_least, text=text)
         self._events[-1] = self._events[-1]._replace(
-            witness=witness, certain=certain, reset_by=connection.reset_by, history=tuple(end.before)
+            witness=end.witness if witness == "sock_diag" else witness,
+            certain=certain,
+            reset_by=connection.reset_by,
+            history=tuple(end.before),
         )
 
     def _emit(

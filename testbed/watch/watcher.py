@@ -190,7 +190,7 @@ class Watcher(Hearing):
             if end.state is S.CLOSE_WAIT:
                 self._leave_close_wait(end, self.now_ns)
             end.resets, end.rivals = resets, rivals
-            end.leave(self.now_ns)
+            end.leave(self.now_ns, "sock_diag")
             del self._ends[row.cookie]
             self._pending.append(end)
 

@@ -148,7 +148,7 @@ def test_a_refused_connection() -> None:
     )
     watcher.look([LISTENER], 2 * SECOND)
     (event,) = watcher.look([LISTENER], 3 * SECOND)
-    assert (event.kind, event.reset_by) == (K.FAILED, "server")
+    assert (event.kind, event.reset_by, event.witness) == (K.FAILED, "server", "tracepoint")
     assert "nobody listens" in event.text
 
 
