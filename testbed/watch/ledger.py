@@ -141,7 +141,7 @@ class Ledger:
             return
         connection.told = True
         kind = Kind.FOUND if first else Kind.OPENED
-        spent = time_ns - end.since_ns if first else None
+        spent = (time_ns - end.since_ns or None) if first else None
         self._emit(kind, end, time_ns, None, end.state, spent, at_least=first, text=meaning(end.row))
 
     def _end(

@@ -147,7 +147,7 @@ async def watch(settings: Settings, display: Display, stop: asyncio.Event) -> Ac
             try:
                 session.listen(await opened.enter_async_context(Tracepoints(ports=settings.ports)))
             except CapabilityError as error:
-                session.deaf = str(error)
+                session.deaf = error.what
         if settings.capture is not None:
             await session.capture(opened, settings.capture)
         return await session.run(stop)
@@ -295,7 +295,7 @@ class _Session:
         """Why something may have come and gone unseen; "" where nothing can have."""
         brief = f"that lived for less than {self.settings.interval:g} s may have been missed"
         if self._tracepoints is None:
-            why = f"; tracepoints would show them: {self.deaf}" if self.deaf else ""
+            why = f"; the kernel's tracepoints would show them, as root ({self.deaf})" if self.deaf else ""
             return (
                 f"connections that lived for less than {self.settings.interval:g} s may have been missed{why}"
             )

@@ -150,7 +150,7 @@ class Watcher(Hearing):
             if not end.connection.told:
                 self._tell(end, self.now_ns, first=first)
             elif end.state is not S.ESTABLISHED:
-                spent = self.now_ns - end.since_ns if first else None
+                spent = (self.now_ns - end.since_ns or None) if first else None
                 text = meaning(end.row)
                 self._emit(Kind.STATE, end, self.now_ns, None, end.state, spent, at_least=first, text=text)
 

@@ -316,9 +316,9 @@ class Terminal:
         fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def until(self, words: str) -> None:
-        """Read until `words` were written, colours left out."""
+        """Read until `words` were written, colours and line breaks left out."""
         deadline = time.monotonic() + PATIENCE
-        while words not in plain(self.text):
+        while words not in " ".join(plain(self.text).split()):
             assert time.monotonic() < deadline, self.text[-2000:]
             if select.select([self._descriptor], [], [], 1)[0]:
                 self.text += os.read(self._descriptor, 65536).decode()
@@ -351,7 +351,7 @@ def test_a_terminal_shows_a_table_and_ctrl_c_leaves_the_account(network: Private
         terminal.until("ESTABLISHED")
         terminal.resize(60, 12)
         client.shutdown(socket.SHUT_WR)
-        terminal.until("leak")
+        terminal.until("leak CLOSE_WAIT")
         terminal.type(b"\x03")
         status = terminal.ended()
     assert status == 0, terminal.text
