@@ -69,13 +69,13 @@ from .output import ascii_only, console
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="In CLOSE_WAIT for so long, sending nothing, is a leak.",
+    help="So long in CLOSE_WAIT, sending nothing, is a leak; so is a descriptor so long after the end.",
 )
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), metavar="N", help="End after N seconds.")
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End when N connections have ended.")
 @click.option("--all", "everything", is_flag=True, help="Show TIME_WAIT and listeners in the table too.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each event (testbed.watch/1).")
-@click.option("--fail-on-leak", is_flag=True, help="Exit 1 where a connection was a leak.")
+@click.option("--fail-on-leak", is_flag=True, help="Exit 1 where a connection or a descriptor was a leak.")
 def command(
     ports: tuple[int, ...],
     pids: tuple[int, ...],
@@ -93,7 +93,8 @@ def command(
 ) -> int:
     """Watch connections while they live: their states and how long in each, queues, timers, who holds
     them; a line when one opens, closes, is reset or leaks.  Without --port, --pid or --command: all
-    of this network's.  Ctrl-C ends it with an account.
+    of this network's.  Ctrl-C ends it with an account.  Several ports, or several processes, are any of
+    them; a port and a process are both.
 
     No rule or setting is changed, and no packet captured without --capture.  An ordinary user sees
     the states of everybody's connections and the holders of his own; root sees all holders, and has
@@ -121,7 +122,7 @@ def command(
         raise UsageError("--command wants a text: every command line holds the empty one")
     display = _display(_subject(settings), as_json=as_json, everything=everything)
     account = asyncio.run(_watch(settings, display))
-    return int(fail_on_leak and account.leaked > 0)
+    return int(fail_on_leak and account.leaked + account.held > 0)
 
 
 def _display(subject: str, *, as_json: bool, everything: bool) -> JsonLines | Lines | Table:

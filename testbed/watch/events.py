@@ -41,6 +41,8 @@ class Kind(enum.StrEnum):
     """It never came about."""
     ENDED = "ended"
     """It is over; how, no witness saw."""
+    HELD = "held"
+    """It is over, and a program has still not closed its descriptor."""
     EXPLAINED = "explained"
     """The story of one that is over, as its packets tell it."""
 
@@ -178,6 +180,7 @@ class Account(NamedTuple):
     leaks        the first of those that still are
     longest      the longest stay in CLOSE_WAIT
     complete     whether nothing can have come and gone unseen
+    held         descriptors that were still open long after their connections had ended
     """
 
     seconds: float
@@ -189,6 +192,7 @@ class Account(NamedTuple):
     leaks: tuple[CloseWait, ...]
     longest: CloseWait | None
     complete: bool
+    held: int = 0
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -203,6 +207,7 @@ class Account(NamedTuple):
             "leaked": self.leaked,
             "leaks": [leak.to_json() for leak in self.leaks],
             "longest_close_wait": None if self.longest is None else self.longest.to_json(),
+            "held": self.held,
             "complete": self.complete,
             "notes": list(self.notes),
         }

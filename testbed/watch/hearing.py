@@ -91,6 +91,7 @@ class Hearing(Ledger):
             self._end(end, judgement, event.time_ns, event.before, spent, at_least=at_least)
         end.aborted = event.before is not S.LAST_ACK
         self._heard_last.append(end)
+        self._let_go.append(end)
 
     def _reset(
         self, event: kernel.ResetSent | kernel.ResetReceived, end: End | None, *, strangers: bool

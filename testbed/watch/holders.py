@@ -11,12 +11,8 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
-import psutil
-
-from ..errors import CapabilityError, UsageError
 from ..kernel.owners import Owner, command_of
 
 _KEPT: Final = 50_000
@@ -51,7 +47,7 @@ class Holders:
         began = time.monotonic()
         wanted = set(inodes)
         likely = dict.fromkeys(owner.pid for owner in self._known.values())
-        for pid in (*likely, *(pid for pid in _processes() if pid not in likely)):
+        for pid in (*likely, *(pid for pid in processes() if pid not in likely)):
             if not wanted:
                 break
             command: str | None = None
@@ -69,54 +65,12 @@ class Holders:
         self._not_before = ended + _SHARE * (ended - began)
 
 
-class Chooser(Protocol):
-    """Which processes are watched."""
-
-    def processes(self) -> set[int]:
-        """Those there are now."""
-
-
-class Tree:
-    """Processes by number, and all that they started.
-
-    Error handling: UsageError for one that is not there, CapabilityError for one whose descriptors
-    are closed to this user.
-    """
-
-    def __init__(self, pids: Collection[int]) -> None:
-        self._seen = set(pids)
-        for pid in pids:
-            try:
-                os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208  it is the attempt that counts
-            except (FileNotFoundError, ProcessLookupError):
-                raise UsageError(f"there is no process {pid}") from None
-            except PermissionError:
-                raise CapabilityError(
-                    f"what process {pid} holds is closed to this user", "run as root (sudo)"
-                ) from None
-
-    def processes(self) -> set[int]:
-        """One that was seen stays one when its parent has ended."""
-        self._seen = {pid for pid in self._seen if _runs(pid)}
-        waiting = list(self._seen)
-        while waiting:
-            for child in _children(waiting.pop()):
-                if child not in self._seen:
-                    self._seen.add(child)
-                    waiting.append(child)
-        return self._seen
-
-
-class Named:
-    """Processes whose name or command line holds a text; this one and those that started it do not count."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-
-    def processes(self) -> set[int]:
-        """Those there are now, new ones too."""
-        return {pid for pid in _processes() if pid not in self._own and self._text in _command_line(pid)}
+def still_holds(owner: Owner, inode: int) -> bool:
+    """Whether the descriptor is still that of the socket with `inode`."""
+    try:
+        return os.readlink(f"/proc/{owner.pid}/fd/{owner.fd}") == f"socket:[{inode}]"  # noqa: PTH115
+    except OSError:
+        return False
 
 
 def sockets_of(pids: Iterable[int]) -> set[int]:
@@ -138,36 +92,6 @@ def _sockets_of(pid: int) -> Iterator[tuple[int, int]]:
                 yield int(descriptor), int(target[8:-1])
 
 
-def _processes() -> list[int]:
+def processes() -> list[int]:
+    """Every process there is."""
     return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208
-
-
-def _runs(pid: int) -> bool:
-    """Whether it is there, and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] != "Z"
-    except (OSError, IndexError):
-        return False
-
-
-def _children(pid: int) -> list[int]:
-    """By /proc, or where this kernel does not list them (CONFIG_PROC_CHILDREN) by everybody's parent."""
-    found: list[int] = []
-    with contextlib.suppress(OSError):
-        for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
-            try:
-                found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
-            except FileNotFoundError:
-                with contextlib.suppress(psutil.Error):
-                    return [child.pid for child in psutil.Process(pid).children()]
-    return found
-
-
-def _command_line(pid: int) -> str:
-    """A process's name and its arguments, in one text."""
-    try:
-        name = Path(f"/proc/{pid}/comm").read_text(errors="replace").rstrip("\n")
-        line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
-    return f"{name}\n{line}"

@@ -50,6 +50,7 @@ class Ledger:
         self._pairs: dict[tuple[SocketAddress, SocketAddress], End] = {}
         self._close_wait: dict[End, None] = {}
         self._pending: list[End] = []
+        self._let_go: list[End] = []
         self._listening: set[SocketAddress] = set()
         self._endings: Counter[Ending] = Counter()
         self._resets_by: Counter[Side | None] = Counter()
@@ -60,6 +61,11 @@ class Ledger:
     def _taken(self) -> list[Event]:
         events, self._events = self._events, []
         return sorted(events, key=lambda event: event.time_ns)
+
+    def let_go(self) -> list[End]:
+        """The ends whose sockets have gone since this was asked last: their descriptors should go too."""
+        ends, self._let_go = self._let_go, []
+        return ends
 
     # ---- who there is
 
@@ -109,6 +115,8 @@ class Ledger:
         end.enter(state, time_ns, witness)
         if state is State.CLOSE_WAIT:
             self._close_wait[end] = None
+        if state is State.TIME_WAIT:
+            self._let_go.append(end)
         if connection.over:
             return
         if state is State.TIME_WAIT:

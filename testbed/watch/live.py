@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ..capture import Tcpdump
 from ..errors import CapabilityError, ExperimentError, UsageError
 from ..kernel.counters import ResetCounter
 from ..kernel.diag_socket import DiagSocket
+from ..kernel.owners import Owner
 from ..kernel.sample import SocketAddress
 from ..kernel.sock_diag import SockDiag
 from ..kernel.sock_diag_codec import CodecError
 from ..kernel.tracepoints import Tracepoints
 from ..net.enter import is_only_network, network_of
 from ..tcp.states import State
+from .connections import End
 from .events import Account, Event, Kind
-from .holders import Chooser, Holders, Named, Tree, sockets_of
+from .holders import Holders, still_holds
+from .wanted import Chooser, Named, Tree, Wanted
 from .watcher import Watcher
 from .wire import Wire, filter_for
 
@@ -76,58 +79,6 @@ class Display(Protocol):
         """A look was made, and `events` happened."""
 
 
-@dataclass(slots=True)
-class _Chosen:
-    """Whose connections are wanted."""
-
-    settings: Settings
-    choosers: tuple[Chooser, ...]
-    pids: set[int] = field(default_factory=set)
-    inodes: set[int] = field(default_factory=set)
-    listening: set[SocketAddress] = field(default_factory=set)
-    seen: set[int] = field(default_factory=set)
-
-    def __call__(self, row: DiagSocket) -> bool:
-        ports = self.settings.ports
-        if ports and row.local[1] not in ports and (row.remote is None or row.remote[1] not in ports):
-            return False
-        if not self.choosers or row.inode in self.inodes:
-            return True
-        if self._listens(row.local):
-            return True
-        return row.remote is not None and _is_here(row) and self._listens(row.remote)
-
-    def _listens(self, address: SocketAddress) -> bool:
-        port = address[1]
-        return any(place in self.listening for place in (address, ("0.0.0.0", port), ("::", port)))
-
-    async def renew(self, rows: Sequence[DiagSocket]) -> None:
-        """Look through the watched processes again, where sockets have come that nobody knows yet."""
-        if not self.choosers:
-            return
-        there = {row.inode for row in rows}
-        if there <= self.seen:
-            return
-        self.seen = there
-        self.pids, self.inodes = await asyncio.to_thread(self._look)
-        self.listening = {r.local for r in rows if r.state is State.LISTEN and r.inode in self.inodes}
-
-    def _look(self) -> tuple[set[int], set[int]]:
-        pids = set().union(*(chooser.processes() for chooser in self.choosers))
-        return pids, sockets_of(pids)
-
-    @property
-    def all_ended(self) -> bool:
-        """Whether processes were given by number and none of them is left."""
-        return bool(self.settings.pids) and not any(chooser.processes() for chooser in self.choosers)
-
-
-def _is_here(row: DiagSocket) -> bool:
-    """Whether a connection goes to this very host."""
-    assert row.remote is not None
-    return row.remote[0] == row.local[0] or row.remote[0].startswith("127.") or row.remote[0] == "::1"
-
-
 async def watch(settings: Settings, display: Display, stop: asyncio.Event) -> Account:
     """Watch until `stop` is set, or the settings say that it is enough; the account of it.
 
@@ -142,7 +93,7 @@ async def watch(settings: Settings, display: Display, stop: asyncio.Event) -> Ac
             opened.enter_context(network_of(settings.netns))
         tables = opened.enter_context(SockDiag())
         counter = opened.enter_context(ResetCounter())
-        session = _Session(settings, display, tables, counter, _Chosen(settings, tuple(choosers)))
+        session = _Session(settings, display, tables, counter, Wanted(settings.ports, tuple(choosers)))
         if settings.tracepoints:
             try:
                 session.listen(await opened.enter_async_context(Tracepoints(ports=settings.ports)))
@@ -162,17 +113,17 @@ class _Session:
         display: Display,
         tables: SockDiag,
         counter: ResetCounter,
-        chosen: _Chosen,
+        wanted: Wanted,
     ) -> None:
         self.settings = settings
         self.display = display
         self.tables = tables
         self.counter = counter
-        self.chosen = chosen
+        self.wanted = wanted
         self.holders = Holders()
         self.watcher = Watcher(
             leak_after_ns=int(settings.leak_after * 1e9),
-            chosen=chosen,
+            chosen=wanted,
             heard_ms=self._heard,
             sent_ms=self._sent,
         )
@@ -180,6 +131,8 @@ class _Session:
         self.notes: list[str] = []
         self.deaf = ""
         self._wire: Wire | None = None
+        self._ended: deque[tuple[int, End, Owner]] = deque(maxlen=_REMEMBERED)
+        self._descriptors = 0
         self._numbers: OrderedDict[frozenset[SocketAddress], int] = OrderedDict()
         self._tracepoints: Tracepoints | None = None
         self._alone = False
@@ -228,7 +181,7 @@ class _Session:
             return True
         if self.settings.count is not None and self.ended >= self.settings.count:
             return True
-        if self.settings.pids and self.watcher.looks % 10 == 0 and self.chosen.all_ended:
+        if self.settings.pids and self.watcher.looks % 10 == 0 and self.wanted.all_ended:
             over = all(one.state is State.TIME_WAIT for one in self.watcher.ends)
             if over:
                 self.notes.append("the watched processes have ended")
@@ -248,11 +201,12 @@ class _Session:
         now = time.time_ns()
         resets = self.counter.read() - self._aborts
         self._aborts = before
-        await self.chosen.renew(rows)
+        await self.wanted.renew(rows)
         await self._hear()
         events = self.watcher.look(rows, now, resets, whole=self._whole)
         if self.watcher.looks == 1:
             self.display.begin(self._witnesses())
+        events += self._held(now)
         self._remember(events)
         self.ended += sum(event.kind in _ENDINGS for event in events)
         await self._show([*events, *await self._explained()])
@@ -268,6 +222,26 @@ class _Session:
         await self._tracepoints.drain()
         self.watcher.heard(self._tracepoints.take(until), strangers=self._alone)
 
+    def _held(self, now: int) -> list[Event]:
+        """The descriptors that are still open, as long after their sockets' end as CLOSE_WAIT may last.
+
+        An aborted connection leaves the tables, and its descriptor stays until somebody closes it.
+        """
+        for end in self.watcher.let_go():
+            if end.connection.number and (owner := self.holders.of(end.inode)):
+                self._ended.append((now, end, owner))
+        told = []
+        while self._ended and now - self._ended[0][0] >= self.settings.leak_after * 1e9:
+            since, end, owner = self._ended.popleft()
+            if still_holds(owner, end.inode):
+                self._descriptors += 1
+                told.append(
+                    Event(now, Kind.HELD, end.connection.number, end.local, end.remote, end.side, None, None,
+                          now - since, False, "sock_diag", inode=end.inode,
+                          text="the connection is over, and its program has not closed the descriptor")
+                )  # fmt: skip
+        return told
+
     async def _explained(self, *, last: bool = False) -> list[Event]:
         """What the packets tell of those that have ended."""
         if self._wire is None:
@@ -275,7 +249,7 @@ class _Session:
         told = []
         for story in await self._wire.stories(time.monotonic(), last=last):
             number = self._numbers.get(frozenset((story.client, story.server)), 0)
-            if number or not self.chosen.choosers:
+            if number or not self.wanted.choosers:
                 told.append(
                     Event(story.time_ns, Kind.EXPLAINED, number, story.client, story.server, "client", None,
                           None, None, False, "wire", text=story.text)
@@ -304,7 +278,7 @@ class _Session:
             return f"connections {brief}: {other}"
         if self._tracepoints.lost:
             return f"connections may have been missed: {self._tracepoints.problem}"
-        if self.chosen.choosers:
+        if self.wanted.choosers:
             return f"connections that these processes made and {brief}"
         return ""
 
@@ -327,6 +301,7 @@ class _Session:
     def _with_holders(self, account: Account) -> Account:
         longest = account.longest
         return account._replace(
+            held=self._descriptors,
             leaks=tuple(leak._replace(holder=self.holders.of(leak.inode)) for leak in account.leaks),
             longest=longest and longest._replace(holder=self.holders.of(longest.inode)),
         )

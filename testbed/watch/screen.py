@@ -17,7 +17,6 @@ from rich.text import Text
 from ..render.escape import cells
 
 _UP, _COLUMN_1, _CLEAR_BELOW = "\x1b[{}A", "\r", "\x1b[J"
-_HIDE_CURSOR, _SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 _HOLD, _RELEASE = "\x1b[?2026h", "\x1b[?2026l"
 _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 SPARE: Final = 2
@@ -25,7 +24,8 @@ SPARE: Final = 2
 
 
 class Screen:
-    """A region at the bottom of what was printed so far; a context manager that leaves the cursor visible."""
+    """A region at the bottom of what was printed so far.  The terminal is left in no other mode than it
+    was in, after each drawing: so nothing is to be put right when the process is stopped or killed."""
 
     def __init__(self, stream: TextIO, console: Console) -> None:
         self._stream = stream
@@ -56,7 +56,7 @@ class Screen:
         lines = [self._coded(text) for text in region]
         if not above and lines == self._lines and width == self._width:
             return
-        out = [_HOLD, _HIDE_CURSOR, self._to_the_top(width), _CLEAR_BELOW]
+        out = [_HOLD, self._to_the_top(width), _CLEAR_BELOW]
         out += [self._coded(text) + "\n" for text in above]
         out += [_NO_WRAP, "\n".join(lines), _WRAP] if lines else []
         out.append(_RELEASE)
@@ -65,7 +65,7 @@ class Screen:
 
     def close(self) -> None:
         """Take the region away; what stays is what was printed above it."""
-        self._write(self._to_the_top(self._console.size.width) + _CLEAR_BELOW + _SHOW_CURSOR)
+        self._write(self._to_the_top(self._console.size.width) + _CLEAR_BELOW)
         self._lines, self._plain = [], []
 
     def _to_the_top(self, width: int) -> str:

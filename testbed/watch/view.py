@@ -37,6 +37,7 @@ STYLES: Final[dict[Kind, str]] = {
     Kind.EXPIRED: _ODD,
     Kind.FAILED: _ODD,
     Kind.ENDED: _ODD,
+    Kind.HELD: _BAD,
     Kind.EXPLAINED: "cyan",
 }
 
@@ -126,7 +127,7 @@ def _how(event: Event, arrow: str) -> str:
     if event.spent_ns is not None:
         spent = f" {'>' if event.at_least else ''}{lasting(event.spent_ns)}"
     if event.before is None:
-        return f"{event.state}{spent}"
+        return f"{event.state or 'for'}{spent}"
     return f"{event.before}{spent} {arrow} {event.state or 'gone'}"
 
 
@@ -369,6 +370,8 @@ def account(told: Account) -> list[Text]:
     if told.leaked:
         lines.append(Text(f"  leaked: {count(told.leaked, 'connection')}, {len(told.leaks)} still", _BAD))
         lines += [Text(f"    {_stay(leak)}") for leak in told.leaks]
+    if told.held:
+        lines.append(Text(f"  descriptors open after their connections' end: {told.held:,}", _BAD))
     if told.longest is not None and told.longest not in told.leaks:
         lines.append(Text(f"  longest CLOSE_WAIT: {_stay(told.longest)}"))
     lines += [Text(f"  {note}", _QUIET) for note in told.notes]

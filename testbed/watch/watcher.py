@@ -193,6 +193,7 @@ class Watcher(Hearing):
             end.leave(self.now_ns, "sock_diag")
             del self._ends[row.cookie]
             self._pending.append(end)
+            self._let_go.append(end)
 
     def _resolve(self, end: End) -> None:
         """Judge what became of an end that went."""

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from testbed.errors import UsageError
-from testbed.watch.holders import Holders, Named, Tree, sockets_of
+from testbed.watch.holders import Holders, sockets_of
+from testbed.watch.wanted import Named, Tree
 
 MARK = "no-other-process-has-this-argument"
 CHILD = "import socket, sys; s = socket.socket(); print(s.fileno(), flush=True); sys.stdin.read()"

@@ -112,6 +112,29 @@ async def test_a_connection_from_its_opening_to_its_end(listener: socket.socket)
     assert account.longest is not None and account.longest.holder == waits.holder
 
 
+@pytest.mark.parametrize(
+    ("listens", "connects"), [("::1", "::1"), ("::", "127.0.0.1"), ("::", "::1"), ("0.0.0.0", "127.0.0.1")]
+)
+async def test_both_ends_are_joined_whatever_the_family(
+    network: PrivateNetwork, listens: str, connects: str
+) -> None:
+    """An IPv6 socket may carry an IPv4 connection: its client's end is then of the other family."""
+    family = socket.AF_INET6 if ":" in listens else socket.AF_INET
+    dual = listens == "::"
+    with socket.create_server((listens, 2333), family=family, dualstack_ipv6=dual) as listener:
+        async with watching() as (told, task):
+            client = socket.create_connection((connects, 2333), timeout=10)
+            server = listener.accept()[0]
+            opened = await told.event(Kind.OPENED)
+            assert (opened.side, opened.local) == ("server", (connects, 2333))
+            client.close()
+            server.close()
+            await told.event(Kind.CLOSED)
+            told.stop.set()
+            account = await task
+    assert account.connections == account.endings[Ending.ORDERLY] == 1
+
+
 async def test_both_ends_here_and_no_time_wait_is_a_reset(listener: socket.socket) -> None:
     async with watching() as (told, _):
         client, server = connected(listener)
@@ -138,6 +161,31 @@ async def test_a_leak_older_than_the_watch_is_found_at_once(listener: socket.soc
             account = await task
     assert account.leaked == 1
     assert [stay.holder for stay in account.leaks] == [leak.holder]
+
+
+@pytest.mark.parametrize("how", ["reset", "shut down"])
+async def test_a_descriptor_that_outlives_its_connection(listener: socket.socket, how: str) -> None:
+    """Its socket is in no table any longer; only the descriptor is."""
+    async with watching(leak_after=0.2) as (told, task):
+        client, server = connected(listener)
+        other, closed = connected(listener)
+        await told.event(Kind.OPENED, connection=2)
+        if how == "reset":
+            for end in (client, other):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
+        else:
+            server.shutdown(socket.SHUT_RDWR)
+        closed.close()
+        client.close()
+        other.close()
+        held = await told.event(Kind.HELD)
+        assert held.local == SERVER and held.remote[1] != 0
+        assert held.holder is not None and held.holder.fd == server.fileno()
+        await told.looked(30)
+        told.stop.set()
+        account = await task
+        server.close()
+    assert account.held == 1
 
 
 async def test_who_answers_in_close_wait_is_no_leak(listener: socket.socket) -> None:
