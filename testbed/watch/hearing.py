@@ -6,7 +6,7 @@ than what is seen, and a row that lags behind is known by its state: TCP's state
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from ..kernel import events as kernel
@@ -29,35 +29,49 @@ class Hearing(Ledger):
         super().__init__(chosen)
         self._heard_last: list[End] = []
         """Ends that went since the last look: who reset them may be heard a moment later."""
+        self.doubted = 0
+        """Connections that came and went unseen and may have been this network's or another's."""
+        self._doubtful: set[int] = set()
         self._unseen_cookie = 0
 
-    def heard(self, events: Iterable[kernel.Event], *, strangers: bool) -> None:
+    def heard(self, events: Sequence[kernel.Event], *, home: int, alone: bool) -> None:
         """Enter what the tracepoints told, in order of time.
 
-        strangers  whether an event may be about a connection that the tables have not shown: not where
-                   other networks of the machine may use the same addresses.  There an event is taken for
-                   a connection's only where it goes on from the state that the tables have shown
+        They tell of the whole machine.  Where this network is not `alone` on it, a socket that the tables
+        have not shown is taken in only if its callers are in this one, or its peer is; and an event is
+        taken for a socket that they have shown only where it goes on from the state shown.
+
+        home  this network, as `Transition.network` has it
         """
         if not self.looks:
             return  # the tables are the beginning
-        for event in events:
-            if event.remote is None:
+        for event, ours in zip(events, _whose(events, home), strict=True):
+            if event.remote is None or ours is False:
                 continue
             end = self._pairs.get((event.local, event.remote))
+            peer = self._pairs.get((event.remote, event.local))
+            sure = alone or ours is True or (end is None and peer is not None and peer.object != 0)
             if isinstance(event, kernel.Transition):
-                self._transition(event, end, strangers=strangers)
+                self._transition(event, end, sure=sure)
             elif isinstance(event, kernel.ResetSent | kernel.ResetReceived):
-                self._reset(event, end, strangers=strangers)
+                self._reset(event, end, peer, sure=sure)
 
-    def _transition(self, event: kernel.Transition, end: End | None, *, strangers: bool) -> None:
+    def _transition(self, event: kernel.Transition, end: End | None, *, sure: bool) -> None:
         if event.before in _NEW:
-            if event.state in HANDSHAKE and (end is None or end.state not in HANDSHAKE) and strangers:
-                self._meet(event)
+            if event.state in HANDSHAKE and (end is None or end.state not in HANDSHAKE):
+                if sure:
+                    self._meet(event)
+                else:
+                    self._doubtful.add(event.socket)
             return
         if end is None or end.state is None:
+            if event.state is S.CLOSED and event.socket in self._doubtful:
+                self._doubtful.discard(event.socket)
+                self.doubted += 1
             return
-        if end.object != event.socket and not strangers and (end.object or event.before is not end.state):
+        if end.object != event.socket and not sure and (end.object or event.before is not end.state):
             return  # of the same addresses in another network
+        self._doubtful.discard(event.socket)
         end.object = event.socket
         if event.state is not S.CLOSED:
             if ORDER[event.state] > ORDER[end.state]:
@@ -94,12 +108,16 @@ class Hearing(Ledger):
         self._let_go.append(end)
 
     def _reset(
-        self, event: kernel.ResetSent | kernel.ResetReceived, end: End | None, *, strangers: bool
+        self,
+        event: kernel.ResetSent | kernel.ResetReceived,
+        end: End | None,
+        peer: End | None,
+        *,
+        sure: bool,
     ) -> None:
         """An RST was sent or received by the end at `local`; the first word counts."""
-        peer = self._pairs.get((event.remote, event.local))
         known = end or peer
-        if known is None or (not strangers and (end is None or end.object not in (0, event.socket))):
+        if known is None or (not sure and (end is None or end.object not in (0, event.socket))):
             return
         connection = known.connection
         local = known.side if known is end else _other(known.side)
@@ -113,3 +131,23 @@ class Hearing(Ledger):
 
 def _other(side: Side | None) -> Side | None:
     return None if side is None else "client" if side == "server" else "server"
+
+
+def _whose(events: Sequence[kernel.Event], home: int) -> list[bool | None]:
+    """Of each event whether its socket is of network `home`; None where no caller tells.
+
+    One caller tells it for a socket's whole life, as far as `events` have it: from CLOSED or LISTEN on.
+    """
+    lives: list[int] = []
+    living: dict[int, int] = {}
+    verdicts: list[bool | None] = []
+    for event in events:
+        begins = isinstance(event, kernel.Transition) and event.before in _NEW
+        if begins or event.socket not in living:
+            living[event.socket] = len(verdicts)
+            verdicts.append(None)
+        life = living[event.socket]
+        lives.append(life)
+        if isinstance(event, kernel.Transition) and event.network is not None:
+            verdicts[life] = event.network == home
+    return [verdicts[life] for life in lives]

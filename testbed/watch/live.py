@@ -12,6 +12,8 @@ from typing import Final, Protocol
 
 from ..capture import Tcpdump
 from ..errors import CapabilityError, ExperimentError, UsageError
+from ..findings.phrases import count
+from ..kernel.callers import network
 from ..kernel.counters import ResetCounter
 from ..kernel.diag_socket import DiagSocket
 from ..kernel.owners import Owner
@@ -136,7 +138,7 @@ class _Session:
         self._numbers: OrderedDict[frozenset[SocketAddress], int] = OrderedDict()
         self._tracepoints: Tracepoints | None = None
         self._alone = False
-        self._ever_crowded = False
+        self._home = network()
         self._aborts = counter.read()
         self._whole = True
         self._many = False
@@ -217,10 +219,9 @@ class _Session:
             return
         if self.watcher.looks % _ALONE_LOOKS == 0:
             self._alone = await asyncio.to_thread(is_only_network)
-            self._ever_crowded = self._ever_crowded or not self._alone
         until = time.time_ns()
         await self._tracepoints.drain()
-        self.watcher.heard(self._tracepoints.take(until), strangers=self._alone)
+        self.watcher.heard(self._tracepoints.take(until), home=self._home, alone=self._alone)
 
     def _held(self, now: int) -> list[Event]:
         """The descriptors that are still open, as long after their sockets' end as CLOSE_WAIT may last.
@@ -273,9 +274,11 @@ class _Session:
             return (
                 f"connections that lived for less than {self.settings.interval:g} s may have been missed{why}"
             )
-        if self._ever_crowded:
-            other = "tracepoints do not tell this network's from those of the machine's other networks"
-            return f"connections {brief}: {other}"
+        if self.watcher.doubted:
+            return (
+                f"up to {count(self.watcher.doubted, 'connection')} {brief}: the kernel's tracepoints do not"
+                " say whether they were this network's or another's of this machine"
+            )
         if self._tracepoints.lost:
             return f"connections may have been missed: {self._tracepoints.problem}"
         if self.wanted.choosers:
