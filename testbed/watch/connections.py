@@ -45,6 +45,7 @@ class End:
 
     row         the last that the tables said of it
     state       None when it is in the tables no more
+    born_ns     when it was first told of
     since_ns    when it came into that state; at_least: or before
     before      the states that it was in, with how long (ns), in order
     inode       the last that was not 0
@@ -55,9 +56,9 @@ class End:
     """
 
     __slots__ = (
-        "aborted", "at_least", "before", "connection", "expired", "gone_ns", "inode", "leak", "local",
-        "object", "passed", "remote", "resets", "rivals", "row", "side", "since_ns", "state", "unanswered",
-        "witness",
+        "aborted", "at_least", "before", "born_ns", "connection", "expired", "gone_ns", "inode", "leak",
+        "local", "object", "passed", "remote", "resets", "rivals", "row", "side", "since_ns", "state",
+        "unanswered", "witness",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, row: DiagSocket, time_ns: int) -> None:
@@ -67,7 +68,7 @@ class End:
         self.remote: SocketAddress = row.remote
         self.row = row
         self.state: State | None = row.state
-        self.since_ns = time_ns
+        self.since_ns = self.born_ns = time_ns
         self.at_least = False
         self.before: list[tuple[State, int]] = []
         self.passed = {row.state}

@@ -58,7 +58,8 @@ class Hearing(Ledger):
 
     def _transition(self, event: kernel.Transition, end: End | None, *, sure: bool) -> None:
         if event.before in _NEW:
-            if event.state in HANDSHAKE and (end is None or end.state not in HANDSHAKE):
+            known = end is not None and (end.state in HANDSHAKE or event.time_ns <= end.born_ns)
+            if event.state in HANDSHAKE and not known:
                 if sure:
                     self._meet(event)
                 else:

@@ -171,7 +171,7 @@ class _Session:
         last = [*self.watcher.finish(), *await self._explained(last=True)]
         await self._show(last, last=True)
         missed = self._missed()
-        notes = [*self.notes, *([missed] if missed else ()), *(self._wire.notes if self._wire else ())]
+        notes = [*self.notes, *missed, *(self._wire.notes if self._wire else ())]
         return self._with_holders(self.watcher.account(complete=not missed, notes=notes))
 
     def _witnesses(self) -> list[str]:
@@ -193,7 +193,7 @@ class _Session:
     # ---- a look
 
     async def _look(self) -> None:
-        before = self.counter.read()
+        before, began = self.counter.read(), time.time_ns()
         try:
             rows = await self._dump()
         except CodecError:
@@ -204,7 +204,7 @@ class _Session:
         resets = self.counter.read() - self._aborts
         self._aborts = before
         await self.wanted.renew(rows)
-        await self._hear()
+        await self._hear(began)
         events = self.watcher.look(rows, now, resets, whole=self._whole)
         if self.watcher.looks == 1:
             self.display.begin(self._witnesses())
@@ -213,13 +213,16 @@ class _Session:
         self.ended += sum(event.kind in _ENDINGS for event in events)
         await self._show([*events, *await self._explained()])
 
-    async def _hear(self) -> None:
-        """Hand on what the tracepoints have told up to now; the tables are older than that."""
+    async def _hear(self, began: int) -> None:
+        """Hand on what the tracepoints have told up to now; the tables are older than that.
+
+        began  when the reading of the tables began: what was told before the first is no news
+        """
         if self._tracepoints is None:
             return
         if self.watcher.looks % _ALONE_LOOKS == 0:
             self._alone = await asyncio.to_thread(is_only_network)
-        until = time.time_ns()
+        until = time.time_ns() if self.watcher.looks else began
         await self._tracepoints.drain()
         self.watcher.heard(self._tracepoints.take(until), home=self._home, alone=self._alone)
 
@@ -266,24 +269,23 @@ class _Session:
         while len(self._numbers) > _REMEMBERED:
             self._numbers.popitem(last=False)
 
-    def _missed(self) -> str:
-        """Why something may have come and gone unseen; "" where nothing can have."""
+    def _missed(self) -> list[str]:
+        """Why something may have come and gone unseen, a line each; none where nothing can have."""
         brief = f"that lived for less than {self.settings.interval:g} s may have been missed"
         if self._tracepoints is None:
             why = f"; the kernel's tracepoints would show them, as root ({self.deaf})" if self.deaf else ""
-            return (
-                f"connections that lived for less than {self.settings.interval:g} s may have been missed{why}"
-            )
+            return [f"connections {brief}{why}"]
+        missed = []
         if self.watcher.doubted:
-            return (
+            missed.append(
                 f"up to {count(self.watcher.doubted, 'connection')} {brief}: the kernel's tracepoints do not"
                 " say whether they were this network's or another's of this machine"
             )
         if self._tracepoints.lost:
-            return f"connections may have been missed: {self._tracepoints.problem}"
+            missed.append(f"connections may have been missed: {self._tracepoints.problem}")
         if self.wanted.choosers:
-            return f"connections that these processes made and {brief}"
-        return ""
+            missed.append(f"connections that these processes made and {brief}")
+        return missed
 
     async def _dump(self) -> list[DiagSocket]:
         """All sockets of the network: that they are all is evidence; of very many the wanted ones."""

@@ -244,6 +244,35 @@ def test_another_processs_network(watch: Callable[..., Running]) -> None:
     assert account["connections"] == 1
 
 
+MANY_SHORT = f"""
+import socket, sys
+listening = socket.create_server({SERVER!r})
+for _ in range(50):
+    client = socket.create_connection({SERVER!r})
+    server, _ = listening.accept()
+    client.close()
+    server.close()
+print("done", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_tracepoints_miss_none_however_short(watch: Callable[..., Running]) -> None:
+    """Others may use the same addresses at the same time, in networks of their own: none is taken for ours."""
+    running = watch("--interval", "0.5")
+    if "tracepoints" not in running.documents[0]["witnesses"]:
+        pytest.skip("tracepoints: not for this user, or not on this kernel")
+    command = [sys.executable, "-c", MANY_SHORT]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "done\n"
+        for _ in range(50):
+            closed = running.event("closed")
+        _, account = running.ended()
+        process.communicate("", timeout=PATIENCE)
+    assert account["connections"] == account["endings"]["orderly"] == closed["connection"] == 50
+
+
 def test_packets_explain_what_has_ended(live: None, watch: Callable[..., Running]) -> None:
     with rpc("polite"):
         running = watch("--capture", "lo", "--port", str(PORT))

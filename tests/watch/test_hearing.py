@@ -93,6 +93,13 @@ def test_a_row_read_before_the_end_is_no_new_connection() -> None:
     assert watcher.connections == 1
 
 
+def test_what_is_heard_of_a_birth_after_the_tables_have_shown_it_is_no_other_connection() -> None:
+    watcher = watching(server(S.ESTABLISHED))
+    watcher.heard(moved(SECOND - 5000, S.LISTEN, S.SYN_RECEIVED, S.ESTABLISHED), home=HOME, alone=True)
+    assert watcher.look([LISTENER, server(S.ESTABLISHED)], 2 * SECOND) == []
+    assert watcher.connections == 1
+
+
 def test_who_reset_and_why() -> None:
     watcher = watching(server(S.ESTABLISHED), client(S.ESTABLISHED))
     watcher.heard(
