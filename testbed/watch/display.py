@@ -100,7 +100,8 @@ class Table:
         _, height = self._screen.size
         room = _share(height) - 3 - (len(watcher.listeners) if self._everything else 0)
         self._rows, self._more = view.shown(watcher.ends, max(3, room), everything=self._everything)
-        return [end.inode for end in self._rows]
+        listening = [row.inode for row in watcher.listeners] if self._everything else []
+        return [*(end.inode for end in self._rows), *listening]
 
     def show(self, events: Sequence[Event], watcher: Watcher, holders: Holders) -> None:
         now = time.monotonic()

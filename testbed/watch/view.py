@@ -236,16 +236,15 @@ def short(ns: int) -> str:
     return f"{whole // 86400}d"
 
 
-def rank(end: End) -> tuple[int, int]:
+def rank(end: End) -> tuple[int, int, int]:
     """What wants looking at comes first: leaks, CLOSE_WAIT, other closing states, then the newest."""
-    state = end.state
+    state, number = end.state, end.connection.number
     if end.leak:
-        return 0, end.since_ns
+        return 0, end.since_ns, number
     if state is State.CLOSE_WAIT or end.unanswered:
-        return 1, end.since_ns
-    if state is State.TIME_WAIT:
-        return 4, -end.since_ns
-    return (3 if state is State.ESTABLISHED else 2), -end.since_ns
+        return 1, end.since_ns, number
+    place = 4 if state is State.TIME_WAIT else 3 if state is State.ESTABLISHED else 2
+    return place, -end.since_ns, number
 
 
 def shown(ends: Iterable[End], rows: int, *, everything: bool = False) -> tuple[list[End], int]:
