@@ -13,7 +13,7 @@ from rich.text import Text
 from ..findings.phrases import listed
 from . import view
 from .connections import End
-from .events import SCHEMA, Account, Event
+from .events import SCHEMA, Account, Event, Kind
 from .holders import Holders
 from .screen import Screen
 from .watcher import Watcher
@@ -63,6 +63,9 @@ class Lines:
         return ()
 
     def show(self, events: Sequence[Event], watcher: Watcher, holders: Holders) -> None:
+        found = sum(event.kind is Kind.FOUND for event in events)
+        if found > view.MANY_FOUND:
+            self._print(Text(f"{found:,} connections are there already; told are those not in ESTABLISHED"))
         for event in view.condensed(events):
             self._print(view.line(event, ascii_only=self._ascii_only))
 

@@ -168,6 +168,7 @@ class Ledger:
         if not connection.number:
             return
         ending, witness, certain, text = judgement
+        certain = certain or (ending is Ending.RESET and connection.reset_by is not None)
         self._endings[ending] += 1
         if ending is Ending.RESET:
             self._resets_by[connection.reset_by] += 1

@@ -59,7 +59,7 @@ TIMERS: Final[dict[Timer, str]] = {
 
 ENDING: Final = frozenset({Kind.CLOSED, Kind.RESET, Kind.EXPIRED, Kind.FAILED, Kind.ENDED})
 
-_MANY_FOUND: Final = 10
+MANY_FOUND: Final = 10
 """Connections that are there already: of more than that only those are told that do not simply go on."""
 
 ENDINGS: Final[dict[Ending, str]] = {
@@ -108,7 +108,7 @@ def line(event: Event, *, ascii_only: bool = False) -> Text:
 def condensed(events: Sequence[Event]) -> list[Event]:
     """Those worth a line each: of states that went by between two looks only what they led to, and no
     ESTABLISHED of a connection that was said to be open."""
-    many = sum(event.kind is Kind.FOUND for event in events) > _MANY_FOUND
+    many = sum(event.kind is Kind.FOUND for event in events) > MANY_FOUND
     if many:
         events = [e for e in events if e.kind is not Kind.FOUND or e.state is not State.ESTABLISHED]
     over = {event.connection for event in events if event.kind in ENDING}

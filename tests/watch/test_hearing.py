@@ -136,6 +136,16 @@ def test_an_rst_received_is_the_others() -> None:
     assert (event.kind, event.reset_by) == (K.RESET, "client")
 
 
+def test_a_half_closed_end_that_was_reset() -> None:
+    """Linux tells of FIN_WAIT_2 to CLOSED both for this and for TIME_WAIT; the RST tells which."""
+    watcher = watching(client(S.FIN_WAIT_2))
+    heard = [ResetReceived(SECOND + 1, CLIENT, SERVER, B), *at_client(SECOND + 2, S.FIN_WAIT_2, S.CLOSED)]
+    watcher.heard(heard, home=HOME, alone=True)
+    watcher.look([LISTENER], 2 * SECOND)
+    (event,) = watcher.look([LISTENER], 3 * SECOND)
+    assert (event.kind, event.reset_by, event.certain) == (K.RESET, "server", True)
+
+
 def test_closed_in_the_middle_without_any_rst_is_given_up() -> None:
     watcher = watching(server(S.ESTABLISHED))
     watcher.heard(moved(SECOND + 1, S.ESTABLISHED, S.CLOSED), home=HOME, alone=True)
