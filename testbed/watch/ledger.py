@@ -56,10 +56,19 @@ class Ledger:
         self._resets_by: Counter[Side | None] = Counter()
         self._leaked = 0
         self._longest: CloseWait | None = None
-        self._events: list[Event] = []
+        self._events: list[tuple[Event, End]] = []
+        self._openings: list[tuple[Connection, int]] = []
 
     def _taken(self) -> list[Event]:
-        events, self._events = self._events, []
+        """What is to be told, in order of time; a tracepoint's with what the tables have shown since."""
+        for connection, time_ns in self._openings:
+            end = min(connection.ends, key=lambda end: end.side != "server")
+            text = meaning(end.row) if end.row.state is State.ESTABLISHED else ""
+            self._emit(Kind.OPENED, end, time_ns, None, State.ESTABLISHED, None, text=text)
+            told, _ = self._events.pop()
+            self._events.append((told._replace(witness="tracepoint"), end))
+        events = [event if event.inode else event._replace(inode=end.inode) for event, end in self._events]
+        self._events, self._openings = [], []
         return sorted(events, key=lambda event: event.time_ns)
 
     def let_go(self) -> list[End]:
@@ -148,6 +157,9 @@ class Ledger:
         if connection.told or connection.over or not connection.number:
             return
         connection.told = True
+        if end.witness == "tracepoint" and end.state is State.ESTABLISHED:
+            self._openings.append((connection, time_ns))
+            return
         kind = Kind.FOUND if first else Kind.OPENED
         spent = (time_ns - end.since_ns or None) if first else None
         self._emit(kind, end, time_ns, None, end.state, spent, at_least=first, text=meaning(end.row))
@@ -177,12 +189,14 @@ class Ledger:
         elif ending is Ending.RESET and witness == "tracepoint" and connection.reset_by is None:
             text = f"{text}, and no RST was heard of: given up"
         self._emit(_KINDS[ending], end, time_ns, before, end.state, spent, at_least=at_least, text=text)
-        self._events[-1] = self._events[-1]._replace(
+        told, _ = self._events.pop()
+        told = told._replace(
             witness=end.witness if witness == "sock_diag" else witness,
             certain=certain,
             reset_by=connection.reset_by,
             history=tuple(end.before),
         )
+        self._events.append((told, end))
 
     def _emit(
         self,
@@ -212,7 +226,7 @@ class Ledger:
             socket=end.row,
             inode=end.inode,
         )
-        self._events.append(event)
+        self._events.append((event, end))
 
     # ---- what there is
 

@@ -20,6 +20,9 @@ HOME, AWAY = 1001, 1002
 """Networks."""
 
 
+SHORT = (S.LISTEN, S.SYN_RECEIVED, S.ESTABLISHED, S.CLOSE_WAIT, S.LAST_ACK, S.CLOSED)
+
+
 def moved(
     at: int, *states: State, here: SocketAddress = SERVER, there: SocketAddress = CLIENT, socket: int = A
 ) -> list[Heard]:
@@ -54,7 +57,7 @@ def test_a_connection_that_no_look_can_see_is_told_whole() -> None:
     watcher.heard(sorted(both, key=lambda event: event.time_ns), home=HOME, alone=True)
     events = watcher.look([LISTENER, client(S.TIME_WAIT)], 3 * SECOND)
     assert told(events) == [
-        (K.OPENED, "client", S.ESTABLISHED),
+        (K.OPENED, "server", S.ESTABLISHED),
         (K.STATE, "server", S.ESTABLISHED),
         (K.STATE, "client", S.FIN_WAIT_1),
         (K.STATE, "server", S.CLOSE_WAIT),
@@ -67,6 +70,13 @@ def test_a_connection_that_no_look_can_see_is_told_whole() -> None:
     assert [state for state, _ in closed.history] == [S.SYN_RECEIVED, S.ESTABLISHED, S.CLOSE_WAIT, S.LAST_ACK]
     assert watcher.look([LISTENER, client(S.TIME_WAIT)], 4 * SECOND) == []
     assert watcher.connections == 1
+
+
+def test_what_a_tracepoint_told_first_has_the_holder_that_the_tables_show() -> None:
+    watcher = watching()
+    watcher.heard(moved(SECOND + 1, *SHORT[:3]), home=HOME, alone=True)
+    (event,) = watcher.look([LISTENER, server(S.ESTABLISHED)], 2 * SECOND)
+    assert (event.kind, event.witness, event.inode) == (K.OPENED, "tracepoint", 5)
 
 
 def test_a_change_has_the_kernels_own_time() -> None:
@@ -210,9 +220,6 @@ def test_where_there_are_other_networks_an_event_must_go_on_from_what_the_tables
 def called(events: list[Heard], network: int) -> list[Heard]:
     """The same, as if all had been called for by somebody in `network`."""
     return [e._replace(network=network) if isinstance(e, Transition) else e for e in events]
-
-
-SHORT = (S.LISTEN, S.SYN_RECEIVED, S.ESTABLISHED, S.CLOSE_WAIT, S.LAST_ACK, S.CLOSED)
 
 
 def test_a_stranger_with_a_caller_in_this_network_is_taken_in() -> None:
