@@ -9,6 +9,7 @@ import sys
 import click
 
 from ..errors import UsageError
+from ..net.libc import require_linux
 from ..watch.display import JsonLines, Lines, Table
 from ..watch.events import Account
 from ..watch.live import Settings, watch
@@ -106,6 +107,7 @@ def command(
     testbed watch --netns $(docker inspect -f '{{.State.Pid}}' web) --port 80
     testbed watch --port 8080 --seconds 60 --fail-on-leak --json > events.jsonl
     """
+    require_linux("watching connections")
     settings = Settings(
         ports,
         pids,
