@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from ..kernel.owners import Owner, command_of
@@ -41,6 +41,10 @@ class Holders:
     def rested(self) -> bool:
         """Whether the last walk is long enough ago, for its length, that another one costs little."""
         return time.monotonic() >= self._not_before
+
+    def learn(self, owners: Mapping[int, Owner]) -> None:
+        """Take in who holds which inode, found on another walk."""
+        self._known.update(owners)
 
     def find(self, inodes: Collection[int]) -> None:
         """Walk through the processes until each of `inodes` is found: those that hold others come first."""
@@ -73,9 +77,14 @@ def still_holds(owner: Owner, inode: int) -> bool:
         return False
 
 
-def sockets_of(pids: Iterable[int]) -> set[int]:
-    """The inodes of the sockets that processes hold."""
-    return {inode for pid in pids for _, inode in _sockets_of(pid)}
+def sockets_of(pids: Iterable[int]) -> dict[int, Owner]:
+    """The sockets that processes hold, by inode."""
+    held: dict[int, Owner] = {}
+    for pid in pids:
+        if sockets := list(_sockets_of(pid)):
+            command = command_of(pid)
+            held.update((inode, Owner(pid, descriptor, command)) for descriptor, inode in sockets)
+    return held
 
 
 def _sockets_of(pid: int) -> Iterator[tuple[int, int]]:

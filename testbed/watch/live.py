@@ -203,7 +203,8 @@ class _Session:
         now = time.time_ns()
         resets = self.counter.read() - self._aborts
         self._aborts = before
-        await self.wanted.renew(rows)
+        if await self.wanted.renew(rows):
+            self.holders.learn(self.wanted.inodes)
         await self._hear(began)
         events = self.watcher.look(rows, now, resets, whole=self._whole)
         if self.watcher.looks == 1:
@@ -298,7 +299,8 @@ class _Session:
     async def _show(self, events: Sequence[Event], *, last: bool = False) -> None:
         wanted = {event.inode for event in events}
         wanted.update(self.display.wants(self.watcher))
-        if (unknown := self.holders.unknown(wanted)) and (last or self.holders.rested):
+        now = last or self.holders.rested or any(event.kind is Kind.LEAK for event in events)
+        if now and (unknown := self.holders.unknown(wanted)):
             await asyncio.to_thread(self.holders.find, unknown)
         told = [event._replace(holder=self.holders.of(event.inode)) for event in events]
         self.display.show(told, self.watcher, self.holders)

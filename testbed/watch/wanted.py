@@ -14,6 +14,7 @@ import psutil
 
 from ..errors import CapabilityError, UsageError
 from ..kernel.diag_socket import DiagSocket
+from ..kernel.owners import Owner
 from ..kernel.sample import SocketAddress
 from ..tcp.states import State
 from .holders import processes, sockets_of
@@ -77,7 +78,7 @@ class Wanted:
     ports: Sequence[int]
     choosers: tuple[Chooser, ...]
     pids: set[int] = field(default_factory=set)
-    inodes: set[int] = field(default_factory=set)
+    inodes: dict[int, Owner] = field(default_factory=dict)
     listening: set[SocketAddress] = field(default_factory=set)
     seen: set[int] = field(default_factory=set)
 
@@ -95,18 +96,19 @@ class Wanted:
         port = address[1]
         return any(place in self.listening for place in (address, ("0.0.0.0", port), ("::", port)))
 
-    async def renew(self, rows: Sequence[DiagSocket]) -> None:
+    async def renew(self, rows: Sequence[DiagSocket]) -> bool:
         """Look through the watched processes again, where sockets have come that nobody knows yet."""
         if not self.choosers:
-            return
+            return False
         there = {row.inode for row in rows}
         if there <= self.seen:
-            return
+            return False
         self.seen = there
         self.pids, self.inodes = await asyncio.to_thread(self._look)
         self.listening = {r.local for r in rows if r.state is State.LISTEN and r.inode in self.inodes}
+        return True
 
-    def _look(self) -> tuple[set[int], set[int]]:
+    def _look(self) -> tuple[set[int], dict[int, Owner]]:
         pids = set().union(*(chooser.processes() for chooser in self.choosers))
         return pids, sockets_of(pids)
 
