@@ -18,7 +18,8 @@ MARK = "no-other-process-has-this-argument"
 CHILD = "import socket, sys; s = socket.socket(); print(s.fileno(), flush=True); sys.stdin.read()"
 PARENT = f"""
 import subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", {CHILD!r}], stdin=subprocess.PIPE)
+child = subprocess.Popen([sys.executable, "-c", {CHILD!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child.stdout.readline()
 print(child.pid, flush=True)
 sys.stdin.read()
 child.communicate()
@@ -36,9 +37,7 @@ def family() -> Iterator[tuple[int, int]]:
     """A process and the child that it has started, which holds a socket."""
     with started(PARENT) as parent:
         assert parent.stdout is not None
-        words = {parent.stdout.readline().strip() for _ in range(2)}
-        child = next(int(word) for word in words if len(word) > 1 and int(word) != parent.pid)
-        yield parent.pid, child
+        yield parent.pid, int(parent.stdout.readline())
         parent.communicate(timeout=20)
 
 
