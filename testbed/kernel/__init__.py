@@ -9,6 +9,7 @@ diag_socket       one socket as sock_diag shows it
 rows              many of them, each decoded when it is looked at
 readings          what its queues, timers and holder mean
 owners            which process holds a socket, by inode
+counters          how many connections of a network were aborted
 psutil_witness    the same tables through psutil: portable
 """
 

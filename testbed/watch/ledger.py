@@ -25,7 +25,7 @@ _KINDS: Final = {
 }
 _LEAKS_TOLD: Final = 20
 """Of how many leaks that last the account says which they are."""
-_OF_TIMERS: Final = frozenset({"keepalive", "retransmission", "window-closed"})
+OF_TIMERS: Final = frozenset({"keepalive", "keepalive-off", "retransmission", "window-closed"})
 
 Chosen = Callable[[DiagSocket], bool]
 Silence = Callable[[DiagSocket], int | None]
@@ -33,7 +33,7 @@ Silence = Callable[[DiagSocket], int | None]
 
 def meaning(row: DiagSocket) -> str:
     """What a state means with these queues and this holder; of its timers the table tells."""
-    return "; ".join(reading.text for reading in readings(row) if reading.code not in _OF_TIMERS)
+    return "; ".join(reading.text for reading in readings(row) if reading.code not in OF_TIMERS)
 
 
 class Ledger:

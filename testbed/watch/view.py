@@ -22,6 +22,7 @@ from ..render.wording import duration
 from ..tcp.states import State
 from .connections import End
 from .events import Account, CloseWait, Ending, Event, Kind
+from .ledger import OF_TIMERS
 
 _BAD, _ODD, _FINE, _QUIET = "bold red", "yellow", "green", "dim"
 
@@ -205,7 +206,7 @@ def _holder(end: End, holder: HolderOf, now: int) -> str:
 
 
 def _reading(end: End, holder: HolderOf, now: int) -> str:
-    return ", ".join(r.code for r in readings(end.row) if r.code not in ("keepalive", "retransmission"))
+    return ", ".join(r.code for r in readings(end.row) if r.code not in OF_TIMERS)
 
 
 COLUMNS: Final[tuple[Column, ...]] = (

@@ -136,7 +136,7 @@ def test_a_server_that_never_closes_is_a_leak_with_its_holder(watch: Callable[..
         running.event("state", side="server", state="CLOSE_WAIT")
         leak = running.event("leak")
         assert leak["holder"]["pid"] == server.pid
-        assert leak["socket"]["readings"] == ["not-closed"]
+        assert "not-closed" in leak["socket"]["readings"]
         assert leak["connection"] == opened["connection"]
         status, account = running.ended()
     assert status == 1
