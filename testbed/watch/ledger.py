@@ -25,7 +25,7 @@ _KINDS: Final = {
 }
 _LEAKS_TOLD: Final = 20
 """Of how many leaks that last the account says which they are."""
-OF_TIMERS: Final = frozenset({"keepalive", "keepalive-off", "retransmission", "window-closed"})
+OF_TIMERS: Final = frozenset({"keepalive-armed", "keepalive-off", "retransmission-timer", "window-closed"})
 
 Chosen = Callable[[DiagSocket], bool]
 Silence = Callable[[DiagSocket], int | None]

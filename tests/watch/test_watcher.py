@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from testbed.kernel.diag_socket import DiagSocket, Timer
+from testbed.kernel.readings import READINGS
 from testbed.tcp.states import State
 from testbed.watch.events import Ending, Event, Kind
+from testbed.watch.ledger import OF_TIMERS
 from testbed.watch.watcher import Watcher
 
 from .rows import CLIENT, ELSEWHERE, LISTENER, SECOND, SERVER, client, row, server
@@ -312,3 +314,7 @@ def test_a_server_address_is_known_by_a_listener_on_all_addresses() -> None:
     wild = LISTENER._replace(local=("0.0.0.0", SERVER[1]))
     (event,) = watcher.look([wild, server(S.ESTABLISHED, remote=ELSEWHERE)], SECOND)
     assert event.side == "server"
+
+
+def test_every_reading_of_a_timer_is_one_that_there_is() -> None:
+    assert {reading.code for reading in READINGS} >= OF_TIMERS
