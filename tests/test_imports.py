@@ -35,6 +35,7 @@ FLOORS: dict[str, int] = {
     "kernel": 4,
     "doctor": 5,
     "lab": 5,
+    "watch": 5,
     "scenarios": 6,
     "stepper": 6,
     "cli": 7,

@@ -169,11 +169,14 @@ async def _by_script(scenario: Scenario, keys: Sequence[Press], as_json: bool) -
 
 def _show_step(number: int, done: Done) -> None:
     out = console()
+    arrow = "->" if ascii_only() else "→"
     out.print(Text.assemble(f"{number:3}  ", (f"{done.action} {done.held.event.line}", "bold")))
-    for title, look in (("before", done.before), ("after", done.after)):
-        ends = "".join(f"{side} {look.end(side).state:14}" for side in SIDES)
-        told = f"  {outcome(done)}" if look is done.after else ""
-        out.print(Text.assemble((f"       {title:7}", "dim"), ends, told))
+    ends = []
+    for side in SIDES:
+        before, after = done.before.end(side).state, done.after.end(side).state
+        ends.append(f"{side} {before}" if before is after else f"{side} {before} {arrow} {after}")
+    out.print(Text(f"     {ends[0]:36} {ends[1]}"))
+    out.print(Text(f"     {outcome(done)}", "dim"))
 
 
 def _show_standing(session: Session, last: Look) -> None:

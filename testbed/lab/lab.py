@@ -19,15 +19,16 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from ..capture import Tcpdump
 from ..errors import CapabilityError, ExperimentError, UsageError, WitnessTimeout
-from ..kernel import Sampler, SocketSample
+from ..kernel import Sampler, SocketSample, readings
 from ..kernel.callers import network
 from ..kernel.events import Event
+from ..kernel.owners import holds
 from ..kernel.tracepoints import Tracepoints
 from ..net.firewall import Drop
 from ..net.hosts import INTERFACE, Host, TwoHosts
@@ -40,14 +41,16 @@ from ..servers.listener import Server
 from ..servers.rpc import RpcServer
 from ..tcp.states import State
 from .experiment import Experiment
+from .holding import End, Held, Pair, Watch, held_open
 from .judgement import Check, Verdict, check
 from .process import ServerProcess
 from .scripted import Client, ScriptedServer
+from .tables import Tables
 
 SERVERS: dict[str, type[Server]] = {"echo": EchoServer, "rpc": RpcServer, "http": HttpServer}
 Side = Literal["client", "server"]
 Network = Literal["private", "hosts", "here"]
-End = Literal["client", "server", "both"]
+CaptureAt = Literal["client", "server", "both"]
 
 NO_PORT = 0
 """What the tracepoints listen to until the server has one."""
@@ -84,7 +87,7 @@ class Lab:
         link: Sequence[str] | None = None,
         frozen: bool = False,
         interface: str = "lo",
-        capture_at: End = "client",
+        capture_at: CaptureAt = "client",
         filter: Sequence[str] = (),
         mtu: int = 1500,
         snaplen: int = 2048,
@@ -143,6 +146,7 @@ class Lab:
             self.sampler = await stack.enter_async_context(
                 Sampler(interval=SAMPLE_EVERY, pids=[os.getpid()], networks=networks)
             )
+            self._watch = stack.enter_context(Watch())
             if self.hosts is not None and self._rules is not None:
                 self._link = await stack.enter_async_context(
                     Link(self.hosts, self._rules, frozen=self._frozen, stamp=self._stamp_link)
@@ -185,7 +189,10 @@ class Lab:
     async def _conclude(self) -> None:
         if self._experiment is not None:
             return
-        holders = self._holders()
+        before = self.sampler.sample()
+        connected = self.clients and self.clients[0].local[1]
+        ends = [*self._ends("client"), *self._ends("server")] if connected else []
+        holders = self._holders(ends, before)
         recording = await self.capture.cut()
         far = await self.far_capture.cut() if self.far_capture is not None else None
         if self._link is not None:
@@ -194,12 +201,19 @@ class Lab:
         if self.tracepoints is not None:
             await self.tracepoints.drain()
             events, self.untold = self.tracepoints.events, self.tracepoints.problem
+        seen = tuple(self.sampler.changes)
+        held = self._held_open()  # not before: by now each task has come to the line where it waits
+        if not self.clients:  # the capture will tell which connection was the first
+            ends = [end.pair for one in held for end in one.ends]
+            holders = self._holders(ends, self.sampler.sample())
         self._experiment = Experiment(
             recording,
             tuple(self.steps),
-            tuple(self.sampler.changes),
+            seen,
             server=self.address,
             holders=holders,
+            tables=Tables(before, self.sampler.sample(), seen),
+            held=held,
             events=events,
             untold=self.untold,
             networks=self._networks(),
@@ -425,51 +439,131 @@ class Lab:
     async def see(
         self, side: Side, state: State, *, timeout: float = 10.0, client: Client | None = None
     ) -> SocketSample | None:
-        """Wait until the kernel shows one end in `state`.  AssertionError, with what it showed."""
+        """Wait until the kernel shows one end in `state`.  AssertionError, with what it showed.
+
+        The connection is that of `client`, or of the lab's first client; where the lab has none, the first
+        that the kernel showed.  A failure names the lines of this process that hold it open.
+        """
         __tracebackhide__ = True
-        local, remote = self._ends(side, client)
-        statement = f"the kernel shows the {side} in {state}"
+        local, remote = self._ends(side, client)[0]
+        seen, sample = check("kernel", f"the kernel shows the {side} in {state}", True), None
         try:
             sample = await self.sampler.wait_for(local=local, remote=remote, state=state, timeout=timeout)
         except WitnessTimeout as error:
-            self.hold(check("kernel", statement, False, str(error)))
-            return None
-        self.hold(check("kernel", statement, True))
+            seen = seen._replace(verdict=Verdict.FAIL, detail=self._with_holders(error, client))
+        self.hold(seen)
         return sample
 
     async def see_gone(self, side: Side, *, timeout: float = 10.0, client: Client | None = None) -> None:
-        """Wait until the kernel has no socket of one end any more.  AssertionError when it still has."""
+        """Wait until the kernel has no socket of one end any more.  AssertionError when it still has.
+
+        The connection is that of `client`, or of the lab's first client; where the lab has none, all that
+        the kernel showed are meant.  A failure names the lines of this process that hold them open.
+        """
         __tracebackhide__ = True
-        local, remote = self._ends(side, client)
-        statement = f"the kernel has no socket of the {side} any more"
+        seen = check("kernel", f"the kernel has no socket of the {side} any more", True)
         try:
-            await self.sampler.wait_gone(local=local, remote=remote, timeout=timeout)
+            for local, remote in self._ends(side, client):
+                await self.sampler.wait_gone(local=local, remote=remote, timeout=timeout)
         except WitnessTimeout as error:
-            self.hold(check("kernel", statement, False, str(error)))
+            seen = seen._replace(verdict=Verdict.FAIL, detail=self._with_holders(error, client))
+        self.hold(seen)
+
+    async def see_reading(
+        self, side: Side, code: str, *, timeout: float = 10.0, client: Client | None = None
+    ) -> None:
+        """Wait until one end's queues, timers and holder mean `code` (`kernel.readings`).
+
+        AssertionError, with what they meant instead; inconclusive where no sock_diag shows them.
+        """
+        __tracebackhide__ = True
+        pair = self._ends(side, client)[0]
+        statement = f"the kernel's row of the {side} reads {code}"
+        if self.sampler.witness != "sock_diag":
+            detail = f"{self.sampler.witness} shows no queues and timers"
+            self.hold(Check("kernel", statement, Verdict.INCONCLUSIVE, detail))
             return
-        self.hold(check("kernel", statement, True))
+        deadline = time.monotonic() + timeout
+        while True:
+            now = self.sampler.sample()
+            rows = [s.diag for s in now if (s.local, s.remote) == pair and s.diag]
+            across = [s.state for s in self.sampler.changes if (s.remote, s.local) == pair]
+            alone = bool(across) and across[-1] is None
+            told = [reading.code for row in rows for reading in readings(row, peer_gone=alone)]
+            if code in told or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(0.002)
+        there = (
+            f"it reads {', '.join(told) or 'nothing in particular'}" if rows else "there is no such socket"
+        )
+        self.hold(check("kernel", statement, code in told, f"after {timeout:g} s {there}"))
 
     async def pause(self, seconds: float, why: str) -> None:
         """Let a timer of the kernel run; the only wait in the lab that is not for a witness."""
         self.step(f"waits {seconds:g} s: {why}")
         await asyncio.sleep(seconds)
 
-    def _ends(self, side: Side, client: Client | None) -> tuple[tuple[str, int], tuple[str, int]]:
-        client = client or (self.clients[0] if self.clients else None)
-        if client is None or self.address is None:
-            raise ExperimentError("no client has connected yet")
-        return (client.local, client.server) if side == "client" else (client.server, client.local)
+    def _ends(self, side: Side, client: Client | None = None) -> list[Pair]:
+        """One end of the connection of `client`, or of the lab's first; else of each that was seen.
 
-    def _holders(self) -> dict[Side, SocketSample]:
-        """Who holds each end of the first connection at this moment, as the kernel shows it."""
-        if self.address is None or not self.clients or not self.clients[0].local[1]:
-            return {}
-        now = self.sampler.sample()
-        sides: tuple[Side, ...] = ("client", "server")
-        return {
-            side: owned
-            for side in sides
+        The addresses of an end: its own first.
+        """
+        client = client or (self.clients[0] if self.clients else None)
+        callers = self._callers() if client is None else [(client.local, client.server)]
+        if not callers:
+            raise ExperimentError("no client has connected yet")
+        return callers if side == "client" else [(server, caller) for caller, server in callers]
+
+    def _callers(self) -> list[Pair]:
+        """The clients' ends of all connections to the server that the kernel has shown, the first first."""
+        seen = ((sample.local, sample.remote) for sample in (*self.sampler.changes, *self.sampler.sample()))
+        ends = (
+            (ours, theirs) if theirs == self.address else (theirs, ours) for ours, theirs in seen if theirs
+        )
+        return list(dict.fromkeys(end for end in ends if end[1] == self.address))
+
+    def _holders(self, ends: Iterable[Pair], now: Sequence[SocketSample]) -> list[tuple[Side, SocketSample]]:
+        """Who holds each of these ends at this moment, as the kernel shows it."""
+        asked = set(ends)
+        return [
+            ("client" if sample.remote == self.address else "server", owned)
             for sample in now
-            if (sample.local, sample.remote) == self._ends(side, None)
+            if (sample.local, sample.remote) in asked
             and (owned := self.sampler.owner(sample)).pid is not None
-        }
+        ]
+
+    # ------------------------------------------------------------ which lines of this process
+
+    def _with_holders(self, error: WitnessTimeout, client: Client | None) -> str:
+        """What was seen instead, and which lines of this process hold the connection, if any do."""
+        client = client or (self.clients[0] if self.clients else None)
+        held = self._held_open({State.CLOSE_WAIT}, client) or self._held_open({State.ESTABLISHED}, client)
+        return "\n".join((str(error), *map(str, held)))
+
+    def _held_open(
+        self, states: Collection[State] | None = None, client: Client | None = None
+    ) -> tuple[Held, ...]:
+        """The ends that are open in one of `states`, with the lines of this process that hold them.
+
+        An end of the lab's own clients is never among them: its script is before the reader's eyes.
+
+        states  None: those of a leak; an end in ESTABLISHED is one where the clients are not the lab's
+        client  one of the lab's, whose connection alone is meant
+        """
+        own = {one.local for one in self.clients}
+        if states is None:
+            states = {State.CLOSE_WAIT} if own else {State.CLOSE_WAIT, State.ESTABLISHED}
+        ends = []
+        for sample in self.sampler.sample():
+            if sample.remote is None or sample.state is None or sample.state not in states:
+                continue
+            side: Side = "server" if sample.local == self.address else "client"
+            caller, server = sample.local, sample.remote
+            if side == "server":
+                caller, server = server, caller
+            if server != self.address or (client and caller != client.local):
+                continue
+            ours = sample.inode is None or holds(os.getpid(), sample.inode)
+            if ours and (side == "server" or caller not in own):
+                ends.append(End(side, (sample.local, sample.remote), sample.state))
+        return held_open(sorted(ends, key=lambda end: end.side), self._watch)

@@ -48,7 +48,8 @@ class Scenario:
     attempts    how often it may be tried where the machine's speed decides what the kernel does, such
                 as whether the application is quicker than the delayed ACK; the result tells how often
     seconds     its longest timer, for the progress display
-    reset       why the kernel must say that it sent the RST (include/net/rstreason.h), where one is sent
+    reset       why the kernel may say that it sent the RST (include/net/rstreason.h), where one is sent;
+                several where timing decides
     sysctls     net.ipv4 settings of its network
     mtu         of its loopback or its wire, in bytes
     hosts       whether client and server are two hosts joined by a wire, not one machine's loopback
@@ -72,7 +73,7 @@ class Scenario:
     connections: int = 1
     attempts: int = 1
     seconds: float = 1.0
-    reset: str = ""
+    reset: tuple[str, ...] = ()
     sysctls: Mapping[str, int | str] = field(default_factory=dict)
     mtu: int = 1500
     hosts: bool = False

@@ -9,7 +9,7 @@ import pytest
 
 from testbed.errors import UsageError
 from testbed.lab import Lab
-from testbed.lab.lab import End
+from testbed.lab.lab import CaptureAt
 from testbed.net.private import PrivateNetwork
 from testbed.render import svg, terminal
 from testbed.tcp.states import State
@@ -42,7 +42,7 @@ async def close(lab: Lab) -> None:
 
 @pytest.mark.parametrize("link", [None, ()])
 @pytest.mark.parametrize("end", ["client", "server", "both"])
-async def test_a_conversation_between_two_hosts(end: End, link: tuple[str, ...] | None) -> None:
+async def test_a_conversation_between_two_hosts(end: CaptureAt, link: tuple[str, ...] | None) -> None:
     home = Path("/proc/thread-self/ns/net").readlink()
     async with Lab(net="hosts", link=link, capture_at=end) as lab:
         await close(lab)
@@ -75,7 +75,7 @@ DROPPED = "> F. 1:1(0) ack 1  # dropped here"
 
 
 @pytest.mark.parametrize("end", ["client", "server"])
-async def test_a_dropped_segment_is_a_row_wherever_was_captured(end: End) -> None:
+async def test_a_dropped_segment_is_a_row_wherever_was_captured(end: CaptureAt) -> None:
     async with Lab(net="hosts", link=["drop > F. #1"], capture_at=end) as lab:
         await close(lab)
     experiment = lab.experiment
@@ -93,7 +93,7 @@ async def test_a_dropped_segment_is_a_row_wherever_was_captured(end: End) -> Non
 
 
 @pytest.mark.parametrize("end", ["client", "server"])
-async def test_what_else_is_done_is_told_at_its_segment(end: End) -> None:
+async def test_what_else_is_done_is_told_at_its_segment(end: CaptureAt) -> None:
     rules = ["duplicate < S.", "inject < . 1:1(0) ack 1 after > . #1"]
     async with Lab(net="hosts", link=rules, capture_at=end) as lab:
         await lab.link.hold("> F. #1")
