@@ -18,7 +18,7 @@ from .session import SIDES, Held
 from .words import cause, consequence, queues, remark, upcoming
 
 MOST_HELD: Final = 5
-LEAST_LADDER: Final = 6
+LEAST_LADDER: Final = 3
 
 
 class Screen:
@@ -29,7 +29,7 @@ class Screen:
     ) -> None:
         self.title = title
         self.width = max(width, terminal.NARROWEST)
-        self.height = max(height, 20)
+        self.height = height
         self.colour = colour
         self.ascii_only = ascii_only
         self.arrow = "->" if ascii_only else "→"
@@ -42,7 +42,7 @@ class Screen:
         below += [self._line(view.message, "bold" if view.message else ""), self._keys()]
         room = max(LEAST_LADDER, self.height - len(below))
         lines = [*self._ladder(view, room), *below]
-        return Text("\n", end="", no_wrap=True, overflow="crop").join(lines[: self.height])
+        return Text("\n", end="", no_wrap=True, overflow="crop").join(lines[-self.height :])
 
     # ------------------------------------------------------------ parts
 

@@ -130,7 +130,6 @@ class Session:
         self.done: list[Done] = []
         self.problem = ""
         self.thawed = False
-        self._acting = False  # a segment is under way: the state that it brings is told beside it
         self._rows: list[tuple[int, int, Row]] = []
         self._told: dict[Side, str] = {"client": "", "server": ""}
         self._states: dict[tuple[bytes, Side], tuple[State, int]] = {}
@@ -172,7 +171,7 @@ class Session:
         ends = {side: self._end(side, samples, now) for side in SIDES}
         for side in SIDES:
             state = _drawn(ends[side].state)
-            if state != self._told[side] and self._flow and not self._acting:
+            if state != self._told[side] and self._flow:
                 self._told[side] = state
                 self._row(ends[side].since_ns, StateRow(ends[side].since_ns, side, state))
         return Look(now, ends["client"], ends["server"])
@@ -268,14 +267,10 @@ class Session:
         """Deliver, drop or duplicate a segment, and look at once."""
         look = self.look()
         known = len(self.lab.link.events)
-        self._acting = True
-        try:
-            if action == "drop":
-                await self.lab.link.discard(held.event.id)
-            else:
-                await self.lab.link.deliver(held.event.id, copies=2 if action == "duplicate" else 1)
-        finally:
-            self._acting = False
+        if action == "drop":
+            await self.lab.link.discard(held.event.id)
+        else:
+            self.lab.link.deliver_now(held.event.id, copies=2 if action == "duplicate" else 1)
         event = next((e for e in self.lab.link.events[known:] if e.id == held.event.id), held.event)
         samples = self.lab.sampler.sample()
         now = time.time_ns()

@@ -34,7 +34,10 @@ def queues(end: End) -> str:
 
 
 def _timer(socket: DiagSocket) -> str:
-    words = _TIMERS.get(socket.timer, "").format(seconds=socket.timer_ms / 1000)
+    timer = socket.timer
+    if timer is Timer.KEEPALIVE and socket.state is State.FIN_WAIT_2 and not socket.inode:
+        timer = Timer.TIME_WAIT  # the first part of a tcp_fin_timeout of more than 60 s
+    words = _TIMERS.get(timer, "").format(seconds=socket.timer_ms / 1000)
     return f"{words} ({socket.retransmits}x so far)" if words and socket.retransmits else words
 
 
