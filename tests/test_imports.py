@@ -36,6 +36,7 @@ FLOORS: dict[str, int] = {
     "doctor": 5,
     "lab": 5,
     "scenarios": 6,
+    "verify": 6,
     "cli": 7,
     "pytest_plugin": 7,
     "__main__": 8,

@@ -20,6 +20,7 @@ from ..errors import Error
 COMMANDS = {
     "run": ("run", "Run experiments of the catalogue, live."),
     "list": ("list", "What there is to run."),
+    "verify": ("verify", "Whether a server opens, idles and says goodbye as it should."),
     "explain": ("explain", "What happened to the connections in a capture file."),
     "exec": ("exec", "Run any command in a private network."),
     "serve": ("serve", "Serve echo, RPC or HTTP, with a chosen way of ending connections."),

@@ -1,0 +1,264 @@
+"""A client of a check: a plain non-blocking socket, read in the background, every step stamped.
+
+What it was told (bytes, end of file, an errno) is kept, but no verdict rests on it alone: a clean EOF
+may hide an RST whose error a failing send() consumed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from ..kernel import DiagSocket
+from ..lab.scripted import Client, errno_name
+from ..render.ladder import Step
+from .dialogue import Request
+from .replies import Reader, Reply
+from .seen import Seen
+
+if TYPE_CHECKING:
+    from .stage import Stage
+    from .tls import TlsLayer
+
+STEP_SECONDS: Final = 10.0
+"""How long a step of a client may take: connecting, or sending what fits into the buffers."""
+
+_READ: Final = 1 << 16
+_SO_ATTACH_FILTER: Final = 26
+_RETURN_NOTHING: Final = struct.pack("HBBI", 6, 0, 0, 0)  # BPF_RET | BPF_K, 0: keep no byte of any packet
+
+
+class Asked:
+    """One request on a connection, and its reply as the client's program was told it."""
+
+    def __init__(self, request: Request, reader: Reader, begins: int) -> None:
+        self.request = request
+        self.reader = reader
+        self.begins = begins
+        self.sent_ns = 0
+        self.request_ends = 0
+        self.replied_ns = 0
+
+    @property
+    def reply(self) -> Reply:
+        return self.reader.reply
+
+
+class Peer:
+    """A client.
+
+    number   1, 2... in the order in which they were made in this check
+    local    its address, once `connect` was called
+    asked    its requests
+    ended    "EOF", or the name of the errno with which reading ended; None while it may be read
+    """
+
+    def __init__(self, stage: Stage, number: int, *, receive_buffer: int | None = None) -> None:
+        self.stage = stage
+        self.number = number
+        self.steps: list[Step] = []
+        self.asked: list[Asked] = []
+        self.ended: str | None = None
+        self.ended_ns = 0
+        self.received = 0
+        self._sent = 0
+        self._client = Client(stage.address, self._stamp, timeout=STEP_SECONDS)
+        self._changed = asyncio.Event()
+        self._reading = False
+        self._tls: TlsLayer | None = None
+        self._closed = False
+        if receive_buffer is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+
+    @property
+    def socket(self) -> socket.socket:
+        return self._client.socket
+
+    @property
+    def local(self) -> tuple[str, int]:
+        return self._client.local
+
+    @property
+    def close_notify(self) -> bool | None:
+        """Whether TLS's close_notify came before the end; None where it speaks no TLS, or nothing ended."""
+        return self._tls.close_notify if self._tls is not None and self.ended else None
+
+    def _stamp(self, text: str) -> None:
+        self.steps.append(Step(time.time_ns(), "client", f"client.{text}"))
+
+    # ---- steps
+
+    async def connect(self, *, read: bool = True) -> str:
+        """Connect; ``connected`` or the name of the errno.  From then on it is read, unless told not to."""
+        told = await self._client.connect()
+        if told == "connected" and self.stage.plan.tls:
+            from .tls import TlsLayer
+
+            self._tls = TlsLayer(self.stage.address[0])
+            told = await self._tls.handshake(self.socket, STEP_SECONDS)
+        if told == "connected" and read:
+            self.read()
+        return told
+
+    async def ask(self, request: Request, *, size: int | None = None) -> Asked:
+        """Send the first part of `request`."""
+        asked = Asked(request, self.stage.dialogue.reader(request, size), self.received)
+        self.asked.append(asked)
+        await self.send(request.first)
+        asked.sent_ns = time.time_ns()
+        asked.request_ends = self._sent
+        return asked
+
+    async def finish(self, asked: Asked) -> None:
+        """Send the rest of a request that was held back."""
+        await self.send(asked.request.rest)
+        asked.request_ends = self._sent
+
+    async def send(self, data: bytes) -> str:
+        """Send; ``sent`` or the name of the errno."""
+        self._sent += len(data)
+        return await self._client.send(self._tls.encrypt(data) if self._tls else data)
+
+    def half_close(self) -> None:
+        """FIN; reading goes on.  In TLS close_notify goes before it (RFC 8446, 6.1)."""
+        self._quietly(self._goodbye_tls)
+        self._quietly(self._client.half_close)
+
+    def close(self) -> None:
+        """Leave: FIN, or RST where something was not read."""
+        if not self._closed:
+            self.pause()
+            self._closed = True
+            self._quietly(self._goodbye_tls)
+            self._client.close()
+
+    def reset(self) -> None:
+        """RST."""
+        self.pause()
+        self._closed = True
+        self._client.reset()
+
+    def vanish(self) -> None:
+        """Be gone like a host that lost its power: nothing that comes is taken, nothing is answered.
+
+        A filter that keeps no byte of any packet does it; the socket is left as it is.
+        """
+        self.pause()
+        self._stamp("vanishes: answers nothing any more")
+        program = ctypes.create_string_buffer(_RETURN_NOTHING, len(_RETURN_NOTHING))
+        filter_program = struct.pack("@HP", 1, ctypes.addressof(program))  # struct sock_fprog
+        self.socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filter_program)
+
+    def _goodbye_tls(self) -> None:
+        if self._tls is not None and not self._tls.said_goodbye:
+            data = self._tls.goodbye()
+            if data:
+                self.socket.send(data)
+
+    def _quietly(self, step: Callable[[], None]) -> None:
+        """A goodbye on a connection that the other end has reset is no news."""
+        try:
+            step()
+        except OSError as error:
+            self._stamp(f"-> {errno_name(error)}")
+
+    # ---- reading
+
+    def read(self) -> None:
+        """Read from now on, in the background."""
+        if not self._reading:
+            self._reading = True
+            asyncio.get_running_loop().add_reader(self.socket, self._readable)
+
+    def pause(self) -> None:
+        """Read no more, for now."""
+        if self._reading:
+            self._reading = False
+            asyncio.get_running_loop().remove_reader(self.socket)
+
+    def _readable(self) -> None:
+        try:
+            data = self.socket.recv(_READ)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._end(errno_name(error))
+            return
+        if not data:
+            self._end("EOF")
+            return
+        plain = self._tls.decrypt(data) if self._tls else data
+        if plain:
+            self._take(plain)
+
+    def _take(self, data: bytes) -> None:
+        self.received += len(data)
+        self._stamp(f"recv({len(data)} bytes)")
+        asked = self._unanswered()
+        if asked is not None and asked.reader.feed(data).complete:
+            asked.replied_ns = time.time_ns()
+        self._tell()
+
+    def _end(self, how: str) -> None:
+        self.pause()
+        self.ended, self.ended_ns = how, time.time_ns()
+        self._stamp(f"recv() -> {how}")
+        if self._tls is not None:
+            self._tls.eof()
+        asked = self._unanswered()
+        if asked is not None and how == "EOF" and asked.reader.eof().complete:
+            asked.replied_ns = self.ended_ns
+        self._tell()
+
+    def _unanswered(self) -> Asked | None:
+        return next((asked for asked in self.asked if not asked.reply.complete), None)
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    # ---- waiting
+
+    async def replied(self, asked: Asked, within: float) -> bool:
+        """Wait for the whole reply, or the end; whether it is whole."""
+        await self._until(lambda: asked.reply.complete or bool(asked.reply.problem) or self.ended, within)
+        return asked.reply.complete
+
+    async def over(self, within: float) -> bool:
+        """Wait until the server has ended its direction, or the connection is broken."""
+        return await self._until(lambda: self.ended, within)
+
+    async def _until(self, holds: Callable[[], object], within: float) -> bool:
+        try:
+            async with asyncio.timeout(within):
+                while not holds():
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    # ---- witnesses
+
+    @property
+    def kernel(self) -> DiagSocket | None:
+        """The server's end of this connection as the kernel has it now; None when it has none."""
+        return self.stage.kernel.lookup(self.stage.address, self.local)
+
+    @property
+    def seen(self) -> Seen:
+        """What the wire shows of it, once the stage has cut its capture."""
+        return self.stage.seen(self)
+
+    def reply_seen(self, asked: Asked) -> Reply:
+        """The reply as the wire carried it; in TLS, as it was decrypted."""
+        if self._tls is not None:
+            return asked.reply
+        reader = self.stage.dialogue.reader(asked.request, self.stage.size_of(asked.request))
+        seen = self.seen
+        reply = reader.feed(seen.sent(by_client=False)[asked.begins :])
+        return reader.eof() if seen.server_fin and not reply.complete else reply
