@@ -29,6 +29,7 @@ STEP_SECONDS: Final = 10.0
 """How long a step of a client may take: connecting, or sending what fits into the buffers."""
 
 _READ: Final = 1 << 16
+_POUR: Final = 1 << 16
 _SO_ATTACH_FILTER: Final = 26
 _RETURN_NOTHING: Final = struct.pack("HBBI", 6, 0, 0, 0)  # BPF_RET | BPF_K, 0: keep no byte of any packet
 
@@ -123,6 +124,42 @@ class Peer:
         """Send; ``sent`` or the name of the errno."""
         self._sent += len(data)
         return await self._client.send(self._tls.encrypt(data) if self._tls else data)
+
+    async def pour(self, size: int, *, stall: float) -> tuple[int, str]:
+        """Send `size` bytes of body: how many went, and ``sent``, ``stalled``, or the name of the errno.
+
+        It is stalled when nothing more is taken for `stall` seconds.
+        """
+        piece = b"x" * _POUR
+        self._stamp(f"send({size} bytes), piece by piece")
+        sent = 0
+        while sent < size:
+            data = piece[: size - sent]
+            record = memoryview(self._tls.encrypt(data) if self._tls else data)
+            while record:
+                try:
+                    record = record[self.socket.send(record) :]
+                except BlockingIOError:
+                    if not await self._writable(stall):
+                        return sent, self._client.told("send()", "stalled")
+                except OSError as error:
+                    return sent, self._client.told("send()", errno_name(error))
+            sent += len(data)
+        self._sent += sent
+        return sent, "sent"
+
+    async def _writable(self, within: float) -> bool:
+        loop = asyncio.get_running_loop()
+        room = asyncio.Event()
+        loop.add_writer(self.socket, room.set)
+        try:
+            async with asyncio.timeout(within):
+                await room.wait()
+        except TimeoutError:
+            return False
+        finally:
+            loop.remove_writer(self.socket)
+        return True
 
     def half_close(self) -> None:
         """FIN; reading goes on.  In TLS close_notify goes before it (RFC 8446, 6.1)."""

@@ -57,7 +57,7 @@ class Reader(ABC):
     def feed(self, data: bytes) -> Reply:
         """Take more; returns how the reply stands."""
         self.reply = replace(self.reply, size=self.reply.size + len(data))
-        if not self.reply.problem:
+        if data and not self.reply.problem:
             self._take(data)
         return self.reply
 
@@ -81,8 +81,7 @@ class HttpReader(Reader):
 
     def _take(self, data: bytes) -> None:
         try:
-            if data or not self.reply.complete:
-                self._http.receive_data(data)
+            self._http.receive_data(data)
             self._events()
         except h11.RemoteProtocolError as error:
             if not self.reply.complete:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..errors import CapabilityError, Error, UsageError
 from ..net import sysctl
@@ -15,7 +16,7 @@ from ..net.workers import Job, Tell, side_by_side, while_wanted
 from .artifacts import save
 from .checks import Check, find_check, missing
 from .dialogue import dialogue_of
-from .outcome import Outcome, Verdict
+from .outcome import Outcome, Verdict, together
 from .plan import Plan
 from .result import Result
 from .stage import Stage
@@ -63,24 +64,51 @@ def run(
             continue
         seconds = estimate(check, plan, known)
         jobs += [
-            Job(check.id, _perform, (check.id, plan, known, number), seconds, alone=plan.attached)
+            Job(check.id, _perform, (check.id, plan, known, case, number), seconds, alone=plan.attached)
             for number in range(1, repeat + 1)
+            for case in check.cases
         ]
-    outcomes: dict[str, list[tuple[Outcome, float, dict[str, str]]]] = {}
+    parts: dict[str, list[_Part]] = {}
     for job, kind, value, took in side_by_side(jobs, preload=__name__):
         if kind == "step":
             if began is not None:
                 began(job.name)
             continue
+        _, _, _, case, number = job.arguments
         if kind == "lost":
             value = Outcome(Verdict.INCONCLUSIVE, f"its process ended with status {value}"), {}
         outcome, artifacts = value
-        done = outcomes.setdefault(job.name, [])
-        done.append((outcome, took, artifacts))
-        if len(done) == repeat:
-            result = Result(job.name, tuple(o for o, _, _ in done), sum(s for _, s, _ in done))
-            telling = next(files for o, _, files in done if o is result.telling)
-            yield Result(result.check, result.outcomes, result.seconds, telling)
+        done = parts.setdefault(job.name, [])
+        done.append(_Part(case, number, outcome, artifacts, took))
+        if len(done) == repeat * len(find_check(job.name).cases):
+            yield _result(job.name, done)
+
+
+class _Part(NamedTuple):
+    """What came of one job."""
+
+    case: str
+    number: int
+    outcome: Outcome
+    artifacts: dict[str, str]
+    seconds: float
+
+
+def _result(name: str, parts: list[_Part]) -> Result:
+    """The cases of each repeat together; the repeats side by side."""
+    outcomes = []
+    artifacts: dict[str, str] = {}
+    cases = find_check(name).cases
+    for number in sorted({part.number for part in parts}):
+        mine = sorted((p for p in parts if p.number == number), key=lambda part: cases.index(part.case))
+        outcomes.append(together([part.outcome for part in mine]))
+        for part in mine:
+            for kind, path in part.artifacts.items():
+                label = " ".join(
+                    word for word in (kind, part.case, str(number) if number > 1 else "") if word
+                )
+                artifacts[label] = path
+    return Result(name, tuple(outcomes), sum(part.seconds for part in parts), artifacts)
 
 
 # ---- in the workers
@@ -110,7 +138,9 @@ async def _survey(plan: Plan) -> Survey:
         return await survey(stage)
 
 
-def _perform(name: str, plan: Plan, known: Survey, number: int, tell: Tell) -> tuple[Outcome, dict[str, str]]:
+def _perform(
+    name: str, plan: Plan, known: Survey, case: str, number: int, tell: Tell
+) -> tuple[Outcome, dict[str, str]]:
     check = find_check(name)
     tell(name)
     try:
@@ -118,15 +148,17 @@ def _perform(name: str, plan: Plan, known: Survey, number: int, tell: Tell) -> t
             enter_private_network()
             for key, value in check.sysctls.items():
                 sysctl.set(key, value)
-        return asyncio.run(while_wanted(_judged(check, plan, known, number)))
+        return asyncio.run(while_wanted(_judged(check, plan, known, case, number)))
     except (Error, OSError) as error:
         return Outcome(Verdict.INCONCLUSIVE, f"it broke off: {error}"), {}
 
 
-async def _judged(check: Check, plan: Plan, known: Survey, number: int) -> tuple[Outcome, dict[str, str]]:
+async def _judged(
+    check: Check, plan: Plan, known: Survey, case: str, number: int
+) -> tuple[Outcome, dict[str, str]]:
     limit = 2 * estimate(check, plan, known) + 2 * (plan.grace + plan.idle + plan.start)
     began = time.monotonic()
-    async with Stage(plan, known) as stage:
+    async with Stage(plan, known, case) as stage:
         try:
             async with asyncio.timeout(limit):
                 await stage.start(warm=True)
@@ -136,7 +168,15 @@ async def _judged(check: Check, plan: Plan, known: Survey, number: int) -> tuple
             outcome = Outcome(Verdict.INCONCLUSIVE, f"it was not over after {took:.0f} s")
         except (Error, OSError) as error:
             outcome = Outcome(Verdict.INCONCLUSIVE, f"it broke off: {error}")
+        except Exception as error:  # a fault of ours, with whatever this server did to bring it out
+            outcome = Outcome(Verdict.INCONCLUSIVE, f"a fault in this check: {_origin(error)}: {error!r}")
         return outcome, await _saved(check, outcome, stage, number)
+
+
+def _origin(error: BaseException) -> str:
+    """File and line that raised `error`."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"
 
 
 def _believed(outcome: Outcome, stage: Stage) -> Outcome:
@@ -154,5 +194,6 @@ async def _saved(check: Check, outcome: Outcome, stage: Stage, number: int) -> d
         return {}
     if stage.recording is None:
         await stage.cut()
-    folder: Path = stage.plan.out / check.id / (str(number) if number > 1 else "")
+    below = [stage.case.replace(" ", "-"), str(number) if number > 1 else ""]
+    folder: Path = stage.plan.out.joinpath(check.id, *(name for name in below if name))
     return save(stage, check, outcome, folder)

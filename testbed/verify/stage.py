@@ -31,6 +31,7 @@ from ..tcp.connection import Connection
 from ..tcp.states import State
 from ..tcp.tracker import Tracker
 from .dialogue import Dialogue, Request, dialogue_of
+from .options import SocketOptions, read_options
 from .peer import Asked, Peer
 from .plan import Plan
 from .seen import Seen
@@ -45,10 +46,11 @@ _LOOK: Final = 0.005
 
 
 class Stage:
-    """See the module.  `survey` is None while it is being made."""
+    """See the module.  `survey` is None while it is being made; `case` is which of a check's it is."""
 
-    def __init__(self, plan: Plan, survey: Survey | None = None) -> None:
+    def __init__(self, plan: Plan, survey: Survey | None = None, case: str = "") -> None:
         self.plan = plan
+        self.case = case
         self.survey = survey
         self.address: tuple[str, int] = survey.address if survey else ("127.0.0.1", plan.port)
         self.dialogue: Dialogue = dialogue_of(plan, self.address[0])
@@ -128,9 +130,10 @@ class Stage:
             await self.until(lambda: peer.kernel is not None and bool(peer.kernel.inode), SETTLE)
         peer.close()
         await self.until(lambda: peer.kernel is None, SETTLE)
-        await self.capture.cut()
+        if len(self.targets) <= 1:
+            await self.capture.cut()
+            self._steps.clear()
         self.peers.remove(peer)
-        self._steps.clear()
 
     def pids(self) -> list[int]:
         """Its processes; of one that ran before, those that hold its listener, where they are seen."""
@@ -215,6 +218,17 @@ class Stage:
         if self.survey.under_way is not None and request == self.survey.under_way.request:
             return self.survey.under_way.reply.size
         return self.survey.reply.size if self.survey.reply is not None else None
+
+    @property
+    def known(self) -> Survey:
+        """What is known of the server; while that is being found out there is nothing to ask for."""
+        assert self.survey is not None
+        return self.survey
+
+    def options(self, peer: Peer) -> SocketOptions | None:
+        """The options of the server's end of a connection, where its process may be asked for them."""
+        owner = self.holder(peer)
+        return None if owner is None else read_options(owner.pid, owner.fd)
 
     # ---- time
 

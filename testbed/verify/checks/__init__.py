@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ...errors import UsageError
-from . import closing, stopping
+from . import closing, idling, misbehaving, resources, stopping
 from .table import Check, Need, missing
 
-CHECKS: Mapping[str, Check] = MappingProxyType(
-    {row.id: row for rows in (closing.CHECKS, stopping.CHECKS) for row in rows}
-)
+_FILES = (closing, stopping, misbehaving, idling, resources)
+
+CHECKS: Mapping[str, Check] = MappingProxyType({row.id: row for file in _FILES for row in file.CHECKS})
 """Every check by its id, in the order in which a report shows them."""
 
 

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..dialogue import UPLOAD_SIZE
 from ..outcome import Outcome, Verdict, seconds, together
-from ..peer import Peer
+from ..peer import Asked, Peer
 from ..seen import at, between, frames
 from ..stage import Stage
-from .table import Check
+from .table import Check, Need
 
 PROMPT: Final = 1.0
 """Seconds within which an application that waits for input has read an end of file."""
+
+SHORT: Final = 2.0
+"""Seconds within which a reply that nothing delays has come."""
+
+STALL: Final = 1.5
+"""Seconds without progress after which a body is taken to be read no more: longer than most linger."""
+
+SMALL_BUFFER: Final = 4096
+"""SO_RCVBUF of a client that has little room: on a wire much of a reply is still on its way."""
 
 
 # ---- close-back
@@ -95,6 +105,141 @@ def _closed_back(stage: Stage, kind: str, peer: Peer, held: str) -> Outcome:
     )
 
 
+# ---- half-close
+
+
+async def half_close(stage: Stage) -> Outcome:
+    tries = [("a short reply", stage.dialogue.request, SHORT)]
+    under_way = stage.known.under_way
+    if under_way is not None and not under_way.request.rest:
+        tries.append(("a slow reply", under_way.request, SHORT + under_way.seconds))
+    if stage.dialogue.large is not None:
+        tries.append(("a large reply", stage.dialogue.large, SHORT))
+    asked: list[tuple[str, Peer, Asked]] = []
+    for kind, request, _ in tries:
+        assert request is not None  # the check needs one
+        peer = await stage.connect()
+        asked.append((kind, peer, await stage.asked(peer, request)))
+        peer.half_close()
+    longest = max(within for *_, within in tries)
+    answered = await stage.until(
+        lambda: all(one.reply.complete or peer.ended for _, peer, one in asked), longest
+    )
+    if not answered:
+        await stage.until(lambda: all(peer.ended for _, peer, _ in asked), stage.plan.idle)
+    await stage.until(lambda: all(peer.ended for _, peer, _ in asked), SHORT)
+    await stage.cut()
+    return together([_half_closed(kind, peer, one) for kind, peer, one in asked])
+
+
+def _half_closed(kind: str, peer: Peer, asked: Asked) -> Outcome:
+    seen, reply = peer.seen, peer.reply_seen(asked)
+    ours, end, rst = seen.client_fin, seen.server_end, seen.server_rst
+    name = kind.removeprefix("a ").replace(" ", "_")
+    measured = {name: str(reply)}
+    told = f"{kind}, asked for by a client that sent FIN behind its request{at(ours)}"
+    if reply.complete and rst is not None:
+        return Outcome(
+            Verdict.FAIL,
+            f"{told}: {reply}, and then RST{at(rst)}",
+            "the reset overtakes the reply: what the client has not read yet is gone",
+            "close() without SO_LINGER {1, 0}",
+            measured,
+            frames(ours, rst),
+        )
+    if reply.complete:
+        return Outcome(Verdict.PASS, f"{kind}: {reply}, in full", measured=measured, frames=frames(ours, end))
+    if end is None:
+        return Outcome(
+            Verdict.FAIL,
+            f"{told}: {reply}, and the connection is still open",
+            "the client waits for ever for a reply that will not come",
+            "at end of file either finish the reply under way or close",
+            measured,
+            frames(ours),
+        )
+    how = "RST" if end == rst else "FIN"
+    after = f"{seconds(between(ours, end))} after the client's FIN" if ours else ""
+    return Outcome(
+        Verdict.WARN,
+        f"{told}: {reply}, then {how}{at(end)} {after}",
+        measured=measured,
+        frames=frames(ours, end),
+    )
+
+
+# ---- early-reply
+
+
+async def early_reply(stage: Stage) -> Outcome:
+    upload = stage.dialogue.upload
+    assert upload is not None  # the check needs one
+    peer = stage.peer(receive_buffer=SMALL_BUFFER)
+    told = await peer.connect(read=False)
+    if told != "connected":
+        return Outcome(Verdict.INCONCLUSIVE, f"a client could not connect: {told}")
+    asked = await stage.asked(peer, upload)
+    sent, stopped = await peer.pour(UPLOAD_SIZE, stall=STALL)
+    peer.read()
+    whole = await peer.replied(asked, stage.plan.idle)
+    if stopped == "stalled" and whole and not await peer.over(STALL):
+        stopped = "stalled for good"
+    await peer.over(STALL if stopped == "sent" else stage.plan.idle)
+    peer.close()
+    await stage.until(lambda: peer.kernel is None or peer.kernel.small, STALL)
+    await stage.cut()
+    return _replied_early(peer, asked, sent, stopped)
+
+
+def _replied_early(peer: Peer, asked: Asked, sent: int, stopped: str) -> Outcome:
+    seen, reply = peer.seen, peer.reply_seen(asked)
+    first, last = (
+        seen.byte(0, by_client=False),
+        seen.byte(len(asked.request.first) + sent - 1, by_client=True),
+    )
+    early = first is not None and (last is None or first.time_ns < last.time_ns)
+    rst, end = seen.server_rst, seen.server_end
+    measured = {
+        "early": early,
+        "upload_bytes_sent": sent,
+        "reply_bytes_on_the_wire": reply.size,
+        "reply_bytes_read": peer.received,
+        "reset": rst is not None,
+    }
+    if rst is not None:
+        lost = (
+            "" if peer.received >= reply.size else f"; the client could read {peer.received} of these bytes"
+        )
+        gap = f"{seconds(between(first, rst))} behind its answer" if first else "without an answer"
+        return Outcome(
+            Verdict.FAIL,
+            f"{sent} bytes into an upload: {reply}{at(first)}, and RST{at(rst)} {gap}{lost}",
+            measured=measured,
+            frames=frames(first, rst),
+        )
+    if not reply.complete:
+        how = f"closed{at(end)}" if end else "left the connection open"
+        return Outcome(
+            Verdict.FAIL if end or reply.size == 0 else Verdict.WARN,
+            f"{sent} bytes into an upload of {UPLOAD_SIZE} the server {how}, its answer: {reply}",
+            "a client that sends a large body never learns what was wrong with it",
+            "answer (RFC 9110, 15.5.14: 413 for a body that is too large), then read on for a while, then close",
+            measured,
+            frames(first, end),
+        )
+    if stopped == "stalled for good":
+        return Outcome(
+            Verdict.WARN,
+            f"{reply}{at(first)} {sent} bytes into an upload; then it neither reads on nor closes",
+            "a client that sends its whole body before it reads is stuck",
+            "read on for a while after an early answer, or close",
+            measured,
+            frames(first),
+        )
+    how = "before the body was there" if early else f"when all {sent} bytes were read"
+    return Outcome(Verdict.PASS, f"{reply} {how}, no reset", measured=measured, frames=frames(first, end))
+
+
 # ---- the rows
 
 CHECKS: Final = (
@@ -113,5 +258,40 @@ CHECKS: Final = (
         change="read until end of file on every connection, and close() when it comes",
         perform=close_back,
         waits=lambda plan, survey: 1.0,
+    ),
+    Check(
+        id="half-close",
+        question="Does a client that closes its sending side still get its reply?",
+        does="request and FIN together; for a short reply, and where there is one a slow and a large one",
+        measures="the reply as the wire carries it, and how the connection ends",
+        passes="the reply in full",
+        warns="cut off by a close: allowed (RFC 1122, 4.2.2.13), and a policy of many servers, but clients "
+        "that half-close (nc, some proxies) get nothing",
+        fails="neither a full reply nor a close; or RST behind the reply",
+        informs="",
+        source="RFC 9293, 3.6; RFC 1122, 4.2.2.13",
+        hurts="a client or proxy that shuts down its sending side behind its request loses the reply",
+        change="take end of file for the end of requests, not of replies: finish what is under way, then close",
+        perform=half_close,
+        needs=(Need.REQUEST,),
+        waits=lambda plan, survey: 1.0 + (survey.under_way.seconds if survey.under_way else 0.0),
+    ),
+    Check(
+        id="early-reply",
+        question="Does an answer to an upload survive the server's own close?",
+        does=f"{UPLOAD_SIZE >> 20} MiB of body are sent without reading, with a receive buffer of "
+        f"{SMALL_BUFFER} bytes; then the reply is read",
+        measures="when the answer came, RST behind it, bytes on the wire and bytes that could be read",
+        passes="a whole answer and no RST, whether it came early or the body was read first",
+        warns="answered early, and then the server neither reads nor closes",
+        fails="RST behind the answer: close() with unread data; or no answer, or not all of it. (On Linux the "
+        "client can often read it all the same; other systems throw it away at the reset)",
+        informs="",
+        source="RFC 9112, 9.6; RFC 2525, 2.17; RFC 1122, 4.2.2.13",
+        hurts="the client sees `connection reset` instead of 413 or 401, retries the upload, and fails again",
+        change="lingering close: answer, shutdown(SHUT_WR), read and discard for a second or two, close()",
+        perform=early_reply,
+        needs=(Need.UPLOAD, Need.REQUEST),
+        waits=lambda plan, survey: 3.0,
     ),
 )

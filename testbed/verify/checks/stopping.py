@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
-from ..outcome import Outcome, Verdict, seconds
-from ..peer import Peer
-from ..seen import at, between, frames
+from ..outcome import Outcome, Verdict, plural, seconds, together
+from ..peer import Asked, Peer
+from ..replies import Reply
+from ..seen import Mark, at, between, frames
 from ..stage import Stage
+from ..target import find_listener
 from .table import Check, Need
 
-LEAVING: Final = 0.1
-"""Seconds within which a process that had nothing more to do has left."""
+TAKEN: Final = 1.0
+"""Seconds within which a server that is not busy has read a request."""
+
+UNDER_WAY: Final = 0.2
+"""Seconds from there until its handler is at work, whatever lies in between."""
+
+HELD: Final = 0.5
+"""Seconds after the signal at which a request that was held back is completed."""
+
+BEGUN: Final = 0.3
+"""Seconds after which a server has taken notice of a signal."""
+
+LATE: Final = 3
+"""How many connections are tried after that."""
+
+CASES: Final = ("one in flight", "two in flight")
+
+HANGS: Final = "each deploy waits for the supervisor's SIGKILL"
 
 
 async def stop_idle(stage: Stage) -> Outcome:
@@ -74,6 +93,198 @@ async def _stop_with(stage: Stage, peer: Peer, kind: str) -> Outcome:
     )
 
 
+# ---- stop-in-flight
+
+
+async def stop_in_flight(stage: Stage) -> Outcome:
+    under_way = stage.known.under_way
+    assert under_way is not None  # the check needs one
+    count = CASES.index(stage.case) + 1
+    clients: list[tuple[Peer, Asked]] = []
+    for _ in range(count):
+        peer = await stage.connect()
+        clients.append((peer, await stage.asked(peer, under_way.request)))
+    if not await stage.until(lambda: all(_taken(peer) for peer, _ in clients), TAKEN):
+        await stage.cut()
+        busy = sum(_taken(peer) for peer, _ in clients)
+        return Outcome(Verdict.SKIPPED, f"{stage.case}: the server takes {plural(busy, 'request')} at a time")
+    await asyncio.sleep(min(UNDER_WAY, under_way.seconds / 3) if not under_way.request.rest else UNDER_WAY)
+    if any(asked.reply.size for _, asked in clients):
+        await stage.cut()
+        return Outcome(Verdict.INCONCLUSIVE, f"{stage.case}: the reply was there before the signal")
+    told = stage.stop()
+    if under_way.request.rest:
+        await asyncio.sleep(HELD)
+        for peer, asked in clients:
+            if not peer.ended:
+                await peer.finish(asked)
+    gone = await _leave(stage, [peer for peer, _ in clients])
+    left = stage.target.names()
+    await stage.cut()
+    parts = [_answered(stage, told, peer, asked, under_way.reply) for peer, asked in clients]
+    measured = _ended(stage, told)
+    if not gone:
+        what = f"{stage.case}: {seconds(stage.plan.grace)} after {stage.plan.stop.name}{_still(left, '')}"
+        parts.append(Outcome(Verdict.FAIL, what, HANGS, "leave when the last reply is out"))
+    return together(
+        parts, **{f"{stage.case.replace(' ', '_')}_{key}": value for key, value in measured.items()}
+    )
+
+
+def _taken(peer: Peer) -> bool:
+    """Whether the server has accepted the connection and read all that was sent on it."""
+    row = peer.kernel
+    return row is not None and bool(row.inode) and row.rqueue == 0
+
+
+def _answered(stage: Stage, told: int, peer: Peer, asked: Asked, expected: Reply) -> Outcome:
+    """One request that was under way at the stop, against the reply that it draws undisturbed."""
+    seen, reply = peer.seen, peer.reply_seen(asked)
+    signal, case = stage.plan.stop.name, stage.case
+    end, rst, fin = seen.server_end, seen.server_rst, seen.server_fin
+    key = f"{case.replace(' ', '_')}_reply"
+    measured = {key: str(reply)}
+    if not reply.complete or reply.status != expected.status:
+        how = "still open" if end is None else ("RST" if end == rst else "FIN") + at(end)
+        when = f" {seconds(between(told, end))} after {signal}" if end else ""
+        want = f"; undisturbed it draws {expected}" if reply.complete else ""
+        return Outcome(
+            Verdict.FAIL, f"{case}: {reply} instead of the reply, then {how}{when}{want}",
+            measured=measured, frames=frames(end),
+        )  # fmt: skip
+    if rst is not None and (fin is None or rst.time_ns < fin.time_ns):
+        return Outcome(
+            Verdict.FAIL,
+            f"{case}: {reply}, and RST{at(rst)} behind it",
+            "the reset overtakes the reply: what the client has not read yet is gone",
+            "close() without SO_LINGER {1, 0}, and not before what was received has been read",
+            measured,
+            frames(rst),
+        )
+    if fin is None:
+        return Outcome(Verdict.FAIL, f"{case}: {reply}, but no FIN behind it", HANGS, measured=measured)
+    if stage.dialogue.protocol == "http" and not reply.last:
+        return Outcome(
+            Verdict.WARN,
+            f"{case}: {reply}, without Connection: close, and then FIN{at(fin)}",
+            "the client puts the connection back into its pool, and its next request meets the close",
+            "say Connection: close in every reply from the stop signal on",
+            measured,
+            frames(fin),
+        )
+    return Outcome(Verdict.PASS, f"{case}: {reply}, then FIN{at(fin)}", measured=measured, frames=frames(fin))
+
+
+# ---- stop-new-connection
+
+
+async def stop_new_connection(stage: Stage) -> Outcome:
+    under_way, request = stage.known.under_way, stage.dialogue.request
+    busy = None
+    if under_way is not None:
+        peer = await stage.connect()
+        busy = peer, await stage.asked(peer, under_way.request)
+        await stage.until(lambda: _taken(peer), TAKEN)
+    told = stage.stop()
+    await stage.until(lambda: not find_listener(stage.kernel, stage.address[1]), BEGUN)
+    late: list[tuple[Peer, Asked | None]] = []
+    for _ in range(LATE):
+        new = stage.peer()
+        answered = await new.connect() == "connected"
+        late.append((new, await stage.asked(new, request) if answered and request is not None else None))
+        await asyncio.sleep(BEGUN / LATE)
+    if busy is not None and under_way is not None and under_way.request.rest and not busy[0].ended:
+        await busy[0].finish(busy[1])
+    gone = await _leave(stage, stage.peers)
+    await stage.cut()
+    parts = [_came_late(stage, told, new, asked) for new, asked in late]
+    return together(parts, attempts=LATE, process_gone=gone)
+
+
+def _came_late(stage: Stage, told: int, peer: Peer, asked: Asked | None) -> Outcome:
+    """A connection that was tried when the server had been told to stop."""
+    seen, signal = peer.seen, stage.plan.stop.name
+    syn = Mark(seen.connection.first_frame, seen.connection.start_ns) if seen.connection else None
+    when = f"{seconds(between(told, syn))} after {signal}" if syn else f"after {signal}"
+    if seen.refused:
+        return Outcome(Verdict.PASS, f"refused (RST to the SYN, as a closed port does) after {signal}",
+                       measured={"refused": True}, frames=frames(seen.server_rst))  # fmt: skip
+    if not seen.opened:
+        return Outcome(Verdict.WARN, f"a SYN {when} was not answered at all{at(syn)}",
+                       "clients wait for their connect timeout", "close the listener", frames=frames(syn))  # fmt: skip
+    reply = peer.reply_seen(asked) if asked is not None else Reply()
+    end = seen.server_end
+    if reply.complete:
+        refusing = reply.status is not None and reply.status >= 500
+        return Outcome(
+            Verdict.WARN if refusing else Verdict.PASS,
+            f"a connection {when} was served: {reply}",
+            "a load balancer that is not told to retry hands the 5xx on to its user",
+            "close the listener, so that the connection goes elsewhere",
+            {"served": True},
+            frames(syn),
+        )
+    how = "never answered" if end is None else ("reset" if end == seen.server_rst else "closed") + at(end)
+    return Outcome(
+        Verdict.FAIL, f"a connection {when} was accepted{at(syn)} and {how}, with {reply} for an answer",
+        measured={"dropped": True}, frames=frames(syn, end),
+    )  # fmt: skip
+
+
+# ---- stop-queued
+
+
+async def stop_queued(stage: Stage) -> Outcome:
+    request = stage.dialogue.request
+    assert request is not None  # the check needs one
+    idle = await stage.idle() if stage.known.keeps else None
+    if not await stage.target.freeze():
+        return Outcome(Verdict.INCONCLUSIVE, "the server could not be held with SIGSTOP")
+    stage.step("the server is held (SIGSTOP): what comes now lies in the kernel", "server")
+    new = stage.peer()
+    if await new.connect() != "connected":
+        stage.target.thaw()
+        return Outcome(Verdict.INCONCLUSIVE, "no connection could be queued: the handshake was not answered")
+    tried = [("a queued connection", new, await stage.asked(new, request))]
+    if idle is not None:
+        tried.append(("a request on an idle connection", idle, await stage.asked(idle, request)))
+    await stage.until(lambda: all((row := peer.kernel) and row.rqueue for _, peer, _ in tried), TAKEN)
+    told = stage.stop()
+    stage.target.thaw()
+    stage.step("and let go (SIGCONT)", "server")
+    await stage.until(
+        lambda: all(asked.reply.complete or peer.ended for _, peer, asked in tried), stage.plan.grace
+    )
+    await _leave(stage, [peer for _, peer, _ in tried])
+    await stage.cut()
+    return together([_was_queued(stage, told, *row) for row in tried])
+
+
+def _was_queued(stage: Stage, told: int, kind: str, peer: Peer, asked: Asked) -> Outcome:
+    """A request that lay in the kernel when the signal came."""
+    seen, reply = peer.seen, peer.reply_seen(asked)
+    end, rst = seen.server_end, seen.server_rst
+    reused = kind.endswith("idle connection")
+    key = "reused" if reused else "queued"
+    taken = seen.acknowledged(asked.request_ends, by_client=False)
+    if reply.complete and (rst is None or rst != end):
+        return Outcome(Verdict.PASS, f"{kind}: {reply}", measured={key: "answered"}, frames=frames(taken))
+    how = "nothing" if end is None else ("RST" if end == rst else "FIN") + at(end)
+    after = f" {seconds(between(told, end))} after {stage.plan.stop.name}" if end else ""
+    what = f"{kind}, acknowledged by the server's kernel{at(taken)}, drew {reply}, then {how}{after}"
+    measured = {key: "reset" if end is not None and end == rst else "closed" if end else "unanswered"}
+    if reused and end is not None:
+        return Outcome(
+            Verdict.WARN,
+            what,
+            "a client may repeat it only if it is idempotent (RFC 9112, 9.3.1); a POST is an error for its user",
+            "look for a request once more before an idle connection is closed",
+            measured,
+            frames(taken, end),
+        )
+    return Outcome(Verdict.FAIL, what, measured=measured, frames=frames(taken, end))
+
+
 async def _leave(stage: Stage, peers: list[Peer]) -> bool:
     """Wait for the server's end, as polite clients do: who sees EOF closes.  Whether it left in time."""
 
@@ -131,6 +342,59 @@ CHECKS: Final = (
         change="count a connection idle from accept() on, not from its first reply on",
         perform=stop_fresh,
         needs=(Need.OWN,),
+        waits=lambda plan, survey: 2.0,
+    ),
+    Check(
+        id="stop-in-flight",
+        question="Are requests under way answered in full before the server leaves?",
+        does="one client, and in another run two, wait for a slow reply (or still send their request) at the "
+        "stop signal",
+        measures="the reply as the wire carries it, FIN or RST behind it, seconds until no process is left",
+        passes="the status and the whole body that it draws undisturbed, then FIN, then the server's end",
+        warns="the reply does not say Connection: close",
+        fails="cut short, reset, another status, or still running when the grace is over",
+        informs="",
+        source="RFC 9112, 9.6 (Connection: close, and how to close)",
+        hurts="every deploy breaks the requests that are under way at that moment",
+        change="on the stop signal close the listener, finish what is under way, close, and only then exit",
+        perform=stop_in_flight,
+        needs=(Need.OWN, Need.UNDER_WAY),
+        waits=lambda plan, survey: 2.0 + (survey.under_way.seconds if survey.under_way else 0.0),
+        cases=CASES,
+    ),
+    Check(
+        id="stop-new-connection",
+        question="What becomes of a client that connects after the stop signal?",
+        does=f"a request is under way where there is a slow one; {BEGUN:g} s after the signal {LATE} clients "
+        "connect, one after the other, and ask",
+        measures="how each handshake was answered, and each request",
+        passes="refused, or served in full: either tells the client where it stands",
+        warns="answered with 5xx, or the SYN was dropped",
+        fails="accepted, then closed, reset or left without an answer",
+        informs="",
+        source="listen(2); inet_csk_listen_stop() resets what nobody accepted",
+        hurts="a load balancer sends requests into a server that is leaving, and gets errors instead of refusals "
+        "that it would have tried elsewhere",
+        change="close the listener first (after the load balancer knows), and accept nothing that is not served",
+        perform=stop_new_connection,
+        needs=(Need.OWN, Need.REQUEST),
+        waits=lambda plan, survey: 2.0 + (survey.under_way.seconds if survey.under_way else 0.0),
+    ),
+    Check(
+        id="stop-queued",
+        question="Is a request that the kernel had taken before the stop signal answered?",
+        does="the server is held (SIGSTOP); one client connects and asks, one asks on an idle connection; the "
+        "signal; the server is let go (SIGCONT)",
+        measures="the reply, or FIN or RST in its place",
+        passes="answered in full",
+        warns="the idle connection was closed on its request: RFC 9112, 9.5 lets a server do so at any time",
+        fails="the queued connection was reset or closed without an answer",
+        informs="",
+        source="inet_csk_listen_stop(); RFC 9112, 9.5",
+        hurts="each deploy resets the connections in the queue: a few errors each time, at random clients",
+        change="accept until the queue is empty (EAGAIN) before the listener is closed, and serve those too",
+        perform=stop_queued,
+        needs=(Need.OWN, Need.REQUEST),
         waits=lambda plan, survey: 2.0,
     ),
 )

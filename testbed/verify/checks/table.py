@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final
 
 from ..dialogue import Dialogue
@@ -47,6 +46,7 @@ class Check:
     needs     see `Need`
     waits     seconds it takes beside the server's start, at the longest that is usual
     sysctls   net.ipv4 settings of its network
+    cases     what is tried, each with a server and a network of its own: `stage.case`
     """
 
     id: str
@@ -63,7 +63,8 @@ class Check:
     perform: Perform
     needs: tuple[Need, ...] = ()
     waits: Waits = lambda plan, survey: 1.0
-    sysctls: Mapping[str, int | str] = field(default_factory=lambda: MappingProxyType({}))
+    sysctls: Mapping[str, int | str] = field(default_factory=dict)
+    cases: tuple[str, ...] = ("",)
 
 
 def missing(check: Check, plan: Plan, survey: Survey, dialogue: Dialogue) -> str:

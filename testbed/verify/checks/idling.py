@@ -1,0 +1,233 @@
+"""Connections on which nothing happens: when they are ended, and what that does to a request on its way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from ..outcome import Outcome, Verdict, seconds, together
+from ..peer import Asked, Peer
+from ..seen import at, between, frames
+from ..stage import Stage
+from .table import Check, Need
+
+RACERS: Final = 24
+"""Clients that ask just when the timeout fires."""
+
+BEFORE: Final = 0.012
+AFTER: Final = 0.004
+"""Seconds before and after it over which they are spread."""
+
+PROBES: Final = 4
+"""Clients by which it is found out when it fires."""
+
+WIDE: Final = 0.005
+"""Seconds between taking a request and closing on it that no scheduling accounts for."""
+
+CONTROL: Final = 0.5
+"""Seconds after a reply at which any connection that is kept is still good."""
+
+SPARE: Final = 2.0
+"""Seconds that a last reply or FIN may take."""
+
+
+# ---- idle-timeout
+
+
+async def idle_timeout(stage: Stage) -> Outcome:
+    peers = {"fresh": await stage.fresh()}
+    if stage.known.keeps:
+        peers["idle"] = await stage.idle()
+    await stage.until(lambda: all(peer.ended for peer in peers.values()), stage.plan.idle)
+    for peer in peers.values():
+        if peer.ended:
+            peer.close()
+    await stage.cut()
+    return together([_timed_out(stage, kind, peer) for kind, peer in peers.items()])
+
+
+def _timed_out(stage: Stage, kind: str, peer: Peer) -> Outcome:
+    seen = peer.seen
+    end, rst = seen.server_end, seen.server_rst
+    sent = len(seen.sent(by_client=False))
+    if kind == "idle":
+        since = seen.byte(peer.received - 1, by_client=False) if sent else None
+    else:
+        since = seen.acknowledged(0, by_client=True)
+    if since is None:
+        return Outcome(Verdict.INCONCLUSIVE, f"{kind} connection: its last packet was not captured")
+    if end is None:
+        return Outcome(
+            Verdict.INFO, f"{kind} connection: still open after {seconds(stage.plan.idle)}",
+            measured={f"{kind}_seconds": None},
+        )  # fmt: skip
+    took = between(since, end)
+    measured = {f"{kind}_seconds": round(took, 3)}
+    if end == rst:
+        return Outcome(
+            Verdict.WARN, f"{kind} connection: reset{at(rst)} after {seconds(took)}, with nothing unread",
+            measured=measured, frames=frames(since, rst),
+        )  # fmt: skip
+    if peer.close_notify is False:
+        return Outcome(
+            Verdict.WARN, f"{kind} connection: FIN{at(end)} after {seconds(took)}, without TLS's close_notify before it",
+            "the client cannot tell an end from a cut (truncation): strict ones report an error",
+            "send close_notify before every FIN (RFC 8446, 6.1)", measured, frames(since, end),
+        )  # fmt: skip
+    return Outcome(
+        Verdict.PASS, f"{kind} connection: FIN{at(end)} after {seconds(took)}",
+        measured=measured, frames=frames(since, end),
+    )  # fmt: skip
+
+
+# ---- idle-race
+
+
+async def idle_race(stage: Stage) -> Outcome:
+    request = stage.dialogue.request
+    assert request is not None  # the check needs one
+    control = await stage.idle()
+    probes = [await stage.idle() for _ in range(PROBES)]
+    await asyncio.sleep(CONTROL)
+    again = await stage.asked(control, request)
+    good = await control.replied(again, SPARE)
+    if not good:
+        await stage.cut()
+        end = control.seen.server_end
+        how = (
+            "nothing more" if end is None else ("RST" if end == control.seen.server_rst else "FIN") + at(end)
+        )
+        return Outcome(
+            Verdict.FAIL,
+            f"a second request {seconds(CONTROL)} after the first one's reply drew {control.reply_seen(again)}, "
+            f"then {how}",
+            "the server says that it keeps the connection, and loses each client's second request",
+            "read and answer on every connection that is kept; else say Connection: close",
+            {"second_request": "lost"},
+            frames(end),
+        )
+    await stage.until(lambda: all(peer.ended for peer in probes), stage.plan.idle)
+    fired = [(peer.ended_ns - peer.asked[0].replied_ns) / 1e9 for peer in probes if peer.ended]
+    if len(fired) < PROBES:
+        await stage.cut()
+        return Outcome(
+            Verdict.INFO,
+            f"no idle timeout within {seconds(stage.plan.idle)}; a request {seconds(CONTROL)} after a reply was "
+            "answered",
+            measured={"second_request": "answered", "timeout_seconds": None},
+        )
+    for peer in probes:
+        peer.close()
+    racers = [await stage.idle() for _ in range(RACERS)]
+    first, last = min(fired) - BEFORE, max(fired) + AFTER
+    step = (last - first) / (RACERS - 1)
+    late = await asyncio.gather(
+        *(_ask_at(stage, peer, first + number * step) for number, peer in enumerate(racers))
+    )
+    await stage.until(lambda: all(one.reply.complete or peer.ended for peer, one in late), SPARE)
+    await stage.cut()
+    return _raced(stage, sum(fired) / len(fired), late)
+
+
+async def _ask_at(stage: Stage, peer: Peer, after: float) -> tuple[Peer, Asked]:
+    """Ask so many seconds after the first reply."""
+    request = stage.dialogue.request
+    assert request is not None
+    loop = asyncio.get_running_loop()
+    due = loop.create_future()
+    left = after - (time.time_ns() - peer.asked[0].replied_ns) / 1e9
+    timer = loop.call_later(max(0.0, left), due.set_result, None)
+    try:
+        await due
+    finally:
+        timer.cancel()
+    return peer, await stage.asked(peer, request)
+
+
+def _raced(stage: Stage, timeout: float, late: list[tuple[Peer, Asked]]) -> Outcome:
+    """Who was answered, who met a connection that was closed already, and who was closed upon."""
+    answered = closed_before = 0
+    lost: list[tuple[float, Peer]] = []
+    stuck: list[Peer] = []
+    for peer, asked in late:
+        seen = peer.seen
+        end, request = seen.server_end, seen.byte(len(asked.request.first), by_client=True)
+        if peer.reply_seen(asked).complete:
+            answered += 1
+        elif end is None:
+            stuck.append(peer)
+        elif request is None or end.frame < request.frame:
+            closed_before += 1
+        else:
+            lost.append((between(request, end), peer))
+    keep_alive = late[0][0].asked[0].reply.keep_alive
+    widest = max((gap for gap, _ in lost), default=0.0)
+    measured = {
+        "timeout_seconds": round(timeout, 3),
+        "requests": len(late),
+        "answered": answered,
+        "closed_before": closed_before,
+        "lost": len(lost),
+        "widest_gap_seconds": round(widest, 6),
+        "keep_alive_field": keep_alive,
+    }
+    told = f"{len(late)} requests around the {seconds(timeout)} timeout"
+    counts = f"{answered} answered, {closed_before} after the close, {len(lost)} taken and closed upon"
+    if stuck:
+        marks = [stuck[0].seen.byte(len(late[0][1].request.first), by_client=True)]
+        return Outcome(
+            Verdict.FAIL,
+            f"{told}: {len(stuck)} taken{at(*marks)}, neither answered nor closed within {seconds(SPARE)}",
+            "a client waits for ever for its reply",
+            "close the connection when its idle timeout fires, or serve what came meanwhile",
+            measured,
+            frames(*marks),
+        )
+    if widest > WIDE:
+        peer = max(lost, key=lambda pair: pair[0])[1]
+        marks = [peer.seen.byte(len(late[0][1].request.first), by_client=True), peer.seen.server_end]
+        return Outcome(
+            Verdict.WARN,
+            f"{told}: {counts}, up to {seconds(widest)} after it came{at(*marks)}",
+            measured=measured,
+            frames=frames(*marks),
+        )
+    field = f"; it announces `Keep-Alive: {keep_alive}`" if keep_alive else ""
+    return Outcome(Verdict.PASS, f"{told}: {counts}{field}", measured=measured)
+
+
+CHECKS: Final = (
+    Check(
+        id="idle-timeout",
+        question="When does the server end connections on which nothing happens, and how?",
+        does="a client that never sent a byte, and one that was served, stay connected and say nothing",
+        measures="seconds from the last packet of the exchange (or the handshake) to FIN; FIN or RST",
+        passes="FIN within --idle",
+        warns="RST with nothing unread; in TLS, no close_notify before the FIN",
+        fails="",
+        informs="still open after --idle: what its timeout is, if any, cannot be said",
+        source="RFC 9112, 9.5; RFC 8446, 6.1",
+        hurts="a client that sends at that moment gets ECONNRESET, and logs fill with errors that are none",
+        change="close() idle connections; no SO_LINGER {1, 0}, no reset_timedout_connection",
+        perform=idle_timeout,
+        waits=lambda plan, survey: plan.idle,
+    ),
+    Check(
+        id="idle-race",
+        question="What becomes of a request that is sent just as the idle timeout fires?",
+        does=f"{PROBES} idle clients find out when it fires; {RACERS} others ask within some milliseconds of it",
+        measures="requests answered, sent after the close, and taken but closed upon; the widest gap of those",
+        passes=f"answered, or the close came first; gaps up to {WIDE * 1000:g} ms are the race that no server wins",
+        warns="requests are taken by the kernel and closed upon long after: the server decides early or closes late",
+        fails="a request is neither answered nor closed upon; or one long before the timeout is lost",
+        informs="no idle timeout within --idle",
+        source="RFC 9112, 9.5 and 9.3.1",
+        hurts="502s at a proxy whose own idle timeout is longer: it cannot know whether a POST was executed",
+        change="look for a request once more before closing; announce Keep-Alive: timeout=N; let the proxy's timeout "
+        "be the shorter one",
+        perform=idle_race,
+        needs=(Need.REQUEST, Need.KEEPS),
+        waits=lambda plan, survey: 1.5 * plan.idle,
+    ),
+)
