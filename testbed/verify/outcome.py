@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -51,10 +51,12 @@ class Outcome:
 def together(parts: Sequence[Outcome], **measured: Any) -> Outcome:
     """The outcome of several: the worst verdict, everything that led to it, all figures and frames.
 
-    The words are those of the parts with the worst verdict; where all agree, of all.
+    The words are those of the parts with the worst verdict; where that is no complaint, of all.
     """
     verdict = worst(part.verdict for part in parts)
     telling = [part for part in parts if part.verdict is verdict]
+    if verdict in (Verdict.PASS, Verdict.INFO):
+        telling += [part for part in parts if part not in telling]
     figures: dict[str, Any] = dict(measured)
     for part in parts:
         figures.update(part.measured)
@@ -66,6 +68,19 @@ def together(parts: Sequence[Outcome], **measured: Any) -> Outcome:
         figures,
         tuple(sorted({frame for part in telling for frame in part.frames})),
     )
+
+
+def alike(parts: Sequence[Outcome]) -> list[Outcome]:
+    """Those with the same verdict and words become one, with all their frames: ``refused (frames 3, 7, 9)``."""
+    groups: dict[tuple[Verdict, str], list[Outcome]] = {}
+    for part in parts:
+        groups.setdefault((part.verdict, part.what), []).append(part)
+    merged = []
+    for (_, what), same in groups.items():
+        numbers = sorted({frame for part in same for frame in part.frames})
+        told = f" (frame{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))})" if numbers else ""
+        merged.append(replace(same[0], what=what + told, frames=tuple(numbers)))
+    return merged
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

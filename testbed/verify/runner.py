@@ -167,10 +167,23 @@ async def _judged(
             took = time.monotonic() - began
             outcome = Outcome(Verdict.INCONCLUSIVE, f"it was not over after {took:.0f} s")
         except (Error, OSError) as error:
-            outcome = Outcome(Verdict.INCONCLUSIVE, f"it broke off: {error}")
+            outcome = _broken_off(error, stage)
         except Exception as error:  # a fault of ours, with whatever this server did to bring it out
             outcome = Outcome(Verdict.INCONCLUSIVE, f"a fault in this check: {_origin(error)}: {error!r}")
         return outcome, await _saved(check, outcome, stage, number)
+
+
+def _broken_off(error: Error | OSError, stage: Stage) -> Outcome:
+    """A server that ends although nobody told it to has failed, whatever the check was about."""
+    if stage.targets and stage.target.main_ended and not stage.signalled:
+        what = f"the server ended by itself ({stage.target.exit_status}) in the middle of the check: {error}"
+        return Outcome(
+            Verdict.FAIL,
+            what,
+            "whatever its clients did, all others lose their server",
+            "take an error on one connection for the end of that connection alone",
+        )
+    return Outcome(Verdict.INCONCLUSIVE, f"it broke off: {error}")
 
 
 def _origin(error: BaseException) -> str:

@@ -59,6 +59,7 @@ class Stage:
         self.recording: Recording | None = None
         self.connections: list[Connection] = []
         self.samples: tuple[SocketSample, ...] = ()
+        self.signalled = False
         self._steps: list[Step] = []
         self._stack = contextlib.AsyncExitStack()
 
@@ -161,11 +162,13 @@ class Stage:
 
     def stop(self) -> int:
         """Send the stop signal; the time just before, in nanoseconds."""
+        self.signalled = True
         self.step(f"the server gets {self.plan.stop.name}", "server")
         return self.target.send(self.plan.stop)
 
     def kill(self, *, all_of_it: bool) -> int:
         """SIGKILL, for the main process alone or for all."""
+        self.signalled = True
         who = "every process of the server" if all_of_it else "the server's main process"
         self.step(f"{who} gets SIGKILL", "server")
         if all_of_it:

@@ -40,7 +40,9 @@ async def close_back(stage: Stage) -> Outcome:
     await stage.until(lambda: all(peer.kernel is None for peer in peers.values() if peer.ended), PROMPT)
     held = {kind: _holding(stage, peer) for kind, peer in peers.items()}
     await stage.cut()
-    return together([_closed_back(stage, kind, peer, held[kind]) for kind, peer in peers.items()])
+    return together(
+        [_closed_back(stage, f"{kind} connection", peer, held[kind]) for kind, peer in peers.items()]
+    )
 
 
 def _holding(stage: Stage, peer: Peer) -> str:
@@ -60,15 +62,15 @@ def _holding(stage: Stage, peer: Peer) -> str:
 
 
 def _closed_back(stage: Stage, kind: str, peer: Peer, held: str) -> Outcome:
-    seen = peer.seen
+    seen, key = peer.seen, kind.split()[0]
     ours, fin, rst = seen.client_fin, seen.server_fin, seen.server_rst
     if ours is None:
-        return Outcome(Verdict.INCONCLUSIVE, f"{kind} connection: the client's FIN was not captured")
+        return Outcome(Verdict.INCONCLUSIVE, f"{kind}: the client's FIN was not captured")
     if fin is not None and fin.time_ns < ours.time_ns:
         return Outcome(
             Verdict.PASS,
-            f"{kind} connection: the server closed first{at(fin)}",
-            measured={f"{kind}_seconds": 0.0},
+            f"{kind}: the server closed first{at(fin)}",
+            measured={f"{key}_seconds": 0.0},
             frames=frames(fin),
         )
     if fin is not None and (rst is None or fin.time_ns < rst.time_ns):
@@ -76,31 +78,31 @@ def _closed_back(stage: Stage, kind: str, peer: Peer, held: str) -> Outcome:
         late = took > PROMPT
         return Outcome(
             Verdict.WARN if late else Verdict.PASS,
-            f"{kind} connection: FIN {seconds(took)} after the client's{at(ours, fin)}",
+            f"{kind}: FIN {seconds(took)} after the client's{at(ours, fin)}",
             "each client that has left holds a descriptor for that long: connections pile up behind "
             "a load balancer that opens and closes many"
             if late
             else "",
-            measured={f"{kind}_seconds": round(took, 6)},
+            measured={f"{key}_seconds": round(took, 6)},
             frames=frames(ours, fin),
         )
     if rst is not None:
         return Outcome(
             Verdict.FAIL,
-            f"{kind} connection: the server answered the client's FIN with RST{at(ours, rst)}, "
+            f"{kind}: the server answered the client's FIN with RST{at(ours, rst)}, "
             f"{seconds(between(ours, rst))} later, with nothing left unread",
             "a reset destroys what the client has not read yet, and turns an ordinary goodbye into "
             "ECONNRESET in its logs",
             "close() without SO_LINGER {1, 0}",
-            {f"{kind}_seconds": round(between(ours, rst), 6), f"{kind}_reset": True},
+            {f"{key}_seconds": round(between(ours, rst), 6), f"{key}_reset": True},
             frames(ours, rst),
         )
     waited = stage.plan.idle + PROMPT
     return Outcome(
         Verdict.FAIL,
-        f"{kind} connection: no FIN within {seconds(waited)} of the client's{at(ours)}; "
+        f"{kind}: no FIN within {seconds(waited)} of the client's{at(ours)}; "
         f"the kernel has it in {held or 'no state any more'}",
-        measured={f"{kind}_seconds": None, f"{kind}_held": held},
+        measured={f"{key}_seconds": None, f"{key}_held": held},
         frames=frames(ours),
     )
 
@@ -137,11 +139,10 @@ def _half_closed(kind: str, peer: Peer, asked: Asked) -> Outcome:
     ours, end, rst = seen.client_fin, seen.server_end, seen.server_rst
     name = kind.removeprefix("a ").replace(" ", "_")
     measured = {name: str(reply)}
-    told = f"{kind}, asked for by a client that sent FIN behind its request{at(ours)}"
     if reply.complete and rst is not None:
         return Outcome(
             Verdict.FAIL,
-            f"{told}: {reply}, and then RST{at(rst)}",
+            f"{kind}: {reply}, and then RST{at(ours, rst)}",
             "the reset overtakes the reply: what the client has not read yet is gone",
             "close() without SO_LINGER {1, 0}",
             measured,
@@ -149,20 +150,19 @@ def _half_closed(kind: str, peer: Peer, asked: Asked) -> Outcome:
         )
     if reply.complete:
         return Outcome(Verdict.PASS, f"{kind}: {reply}, in full", measured=measured, frames=frames(ours, end))
-    if end is None:
+    if end is None or ours is None:
         return Outcome(
             Verdict.FAIL,
-            f"{told}: {reply}, and the connection is still open",
+            f"{kind}: {reply} after the client's FIN{at(ours)}, and the connection is still open",
             "the client waits for ever for a reply that will not come",
             "at end of file either finish the reply under way or close",
             measured,
             frames(ours),
         )
     how = "RST" if end == rst else "FIN"
-    after = f"{seconds(between(ours, end))} after the client's FIN" if ours else ""
     return Outcome(
         Verdict.WARN,
-        f"{told}: {reply}, then {how}{at(end)} {after}",
+        f"{kind}: {reply}, then {how} {seconds(between(ours, end))} after the client's FIN{at(ours, end)}",
         measured=measured,
         frames=frames(ours, end),
     )

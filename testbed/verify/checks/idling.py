@@ -59,26 +59,34 @@ def _timed_out(stage: Stage, kind: str, peer: Peer) -> Outcome:
         return Outcome(Verdict.INCONCLUSIVE, f"{kind} connection: its last packet was not captured")
     if end is None:
         return Outcome(
-            Verdict.INFO, f"{kind} connection: still open after {seconds(stage.plan.idle)}",
+            Verdict.INFO,
+            f"{kind} connection: still open after {seconds(stage.plan.idle)}",
             measured={f"{kind}_seconds": None},
-        )  # fmt: skip
+        )
     took = between(since, end)
     measured = {f"{kind}_seconds": round(took, 3)}
     if end == rst:
         return Outcome(
-            Verdict.WARN, f"{kind} connection: reset{at(rst)} after {seconds(took)}, with nothing unread",
-            measured=measured, frames=frames(since, rst),
-        )  # fmt: skip
+            Verdict.WARN,
+            f"{kind} connection: reset{at(rst)} after {seconds(took)}, with nothing unread",
+            measured=measured,
+            frames=frames(since, rst),
+        )
     if peer.close_notify is False:
         return Outcome(
-            Verdict.WARN, f"{kind} connection: FIN{at(end)} after {seconds(took)}, without TLS's close_notify before it",
+            Verdict.WARN,
+            f"{kind} connection: FIN{at(end)} after {seconds(took)}, without TLS's close_notify before it",
             "the client cannot tell an end from a cut (truncation): strict ones report an error",
-            "send close_notify before every FIN (RFC 8446, 6.1)", measured, frames(since, end),
-        )  # fmt: skip
+            "send close_notify before every FIN (RFC 8446, 6.1)",
+            measured,
+            frames(since, end),
+        )
     return Outcome(
-        Verdict.PASS, f"{kind} connection: FIN{at(end)} after {seconds(took)}",
-        measured=measured, frames=frames(since, end),
-    )  # fmt: skip
+        Verdict.PASS,
+        f"{kind} connection: FIN{at(end)} after {seconds(took)}",
+        measured=measured,
+        frames=frames(since, end),
+    )
 
 
 # ---- idle-race

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Final
 
 from ...tcp.states import State
@@ -59,6 +60,7 @@ async def client_reset(stage: Stage) -> Outcome:
         await reset("while its reply was due", under_way.request)
     await asyncio.sleep(NOTICED)
     disturbed = bystander.ended
+    bystander.close()  # a server that serves one at a time would wait for it
     if under_way is not None and not under_way.request.rest:
         await asyncio.sleep(under_way.seconds)  # the handler writes into a connection that is gone
     late = stage.peer()
@@ -73,16 +75,33 @@ async def client_reset(stage: Stage) -> Outcome:
     resets = [mark for peer in stage.peers if (mark := peer.seen.client_rst)]
     measured = {"resets": len(kinds), "served_afterwards": served, "server_ended": died}
     if died:
-        return Outcome(Verdict.FAIL, f"{what}{at(*resets)}: the server ended ({left})",
-                       measured=measured, frames=frames(*resets))  # fmt: skip
+        return Outcome(
+            Verdict.FAIL,
+            f"{what}{at(*resets)}: the server ended ({left})",
+            measured=measured,
+            frames=frames(*resets),
+        )
     if not served:
-        return Outcome(Verdict.FAIL, f"{what}{at(*resets)}: a client that came after them was not served ({told})",
-                       measured=measured, frames=frames(*resets, late.seen.server_end))  # fmt: skip
+        return Outcome(
+            Verdict.FAIL,
+            f"{what}{at(*resets)}: a client that came after them was not served ({told})",
+            measured=measured,
+            frames=frames(*resets, late.seen.server_end),
+        )
     if disturbed:
         end = bystander.seen.server_end
-        return Outcome(Verdict.FAIL, f"{what}: another client's connection was ended too ({disturbed}){at(end)}",
-                       measured=measured, frames=frames(end))  # fmt: skip
-    return Outcome(Verdict.PASS, f"{what}: nobody else noticed", measured=measured, frames=frames(*resets))
+        return Outcome(
+            Verdict.FAIL,
+            f"{what}: another client's connection was ended too ({disturbed}){at(end)}",
+            measured=measured,
+            frames=frames(end),
+        )
+    return Outcome(
+        Verdict.PASS,
+        f"nobody noticed {len(kinds)} resets: {', '.join(kinds)}{at(*resets)}",
+        measured=measured,
+        frames=frames(*resets),
+    )
 
 
 # ---- client-vanishes
@@ -98,40 +117,51 @@ async def client_vanishes(stage: Stage) -> Outcome:
     parts = []
     if due is not None:
         parts.append(await _given_up(stage, *due))
-    await stage.until(lambda: not _held_open(quiet), stage.plan.idle)
+    await stage.until(lambda: not _held_open(quiet), stage.plan.idle - (time.time_ns() - vanished) / 1e9)
     row = quiet.kernel
     await stage.cut()
     end = quiet.seen.server_end
     waited = seconds(stage.plan.idle)
     if end is not None:
         took = between(vanished, end)
-        parts.append(Outcome(
-            Verdict.PASS, f"idle: the server ended it {seconds(took)} after the client vanished{at(end)}",
-            measured={"idle_seconds": round(took, 3)}, frames=frames(end),
-        ))  # fmt: skip
+        parts.append(
+            Outcome(
+                Verdict.PASS,
+                f"idle: ended by the server {seconds(took)} after the client vanished{at(end)}",
+                measured={"idle_seconds": round(took, 3)},
+                frames=frames(end),
+            )
+        )
     elif row is None:
         parts.append(
             Outcome(Verdict.PASS, "idle: given up without a packet", measured={"idle_seconds": None})
         )
     elif options is None:
-        parts.append(Outcome(
-            Verdict.INFO, f"idle: still {row.state} {waited} later; its options cannot be read from here"
-        ))  # fmt: skip
+        parts.append(
+            Outcome(
+                Verdict.INFO, f"idle: still {row.state} {waited} later; its options cannot be read from here"
+            )
+        )
     elif options.keepalive:
         late = options.idle > USUAL_PROBE
-        parts.append(Outcome(
-            Verdict.WARN if late else Verdict.PASS,
-            f"idle: still {row.state} {waited} later; keepalive gives it up {seconds(options.gives_up)} after its "
-            f"last word (first probe after {seconds(options.idle)})",
-            f"a client that is gone costs a descriptor and its memory for {seconds(options.gives_up)}",
-            "set an idle timeout, or TCP_KEEPIDLE to a minute or two",
-            {"idle_seconds": None, "keepalive_gives_up_seconds": options.gives_up},
-        ))  # fmt: skip
+        parts.append(
+            Outcome(
+                Verdict.WARN if late else Verdict.PASS,
+                f"idle: still {row.state} {waited} later; keepalive gives it up {seconds(options.gives_up)} after its "
+                f"last word (first probe after {seconds(options.idle)})",
+                f"a client that is gone costs a descriptor and its memory for {seconds(options.gives_up)}",
+                "set an idle timeout, or TCP_KEEPIDLE to a minute or two",
+                {"idle_seconds": None, "keepalive_gives_up_seconds": options.gives_up},
+            )
+        )
     else:
-        parts.append(Outcome(
-            Verdict.WARN, f"idle: still {row.state} {waited} later, with no keepalive: the kernel will never notice",
-            measured={"idle_seconds": None, "keepalive_gives_up_seconds": None},
-        ))  # fmt: skip
+        parts.append(
+            Outcome(
+                Verdict.WARN,
+                f"idle: still {row.state} {waited} later, with no keepalive: the kernel will never notice",
+                measured={"idle_seconds": None, "keepalive_gives_up_seconds": None},
+            )
+        )
     return together(parts)
 
 
@@ -166,9 +196,12 @@ async def _given_up(stage: Stage, peer: Peer, inode: int) -> Outcome:
     limit = GIVEN_UP + (under_way.seconds if under_way is not None else 0.0)
     given_up = await stage.until(lambda: (row := peer.kernel) is None or not row.inode, limit)
     if stage.target.main_ended:
-        return Outcome(Verdict.FAIL, f"reply due: the server ended ({stage.target.exit_status}) when its kernel gave "
-                       "the client up", "one client's lost network takes everybody's server down",
-                       "take ETIMEDOUT for the end of that connection alone")  # fmt: skip
+        return Outcome(
+            Verdict.FAIL,
+            f"reply due: the server ended ({stage.target.exit_status}) when its kernel gave the client up",
+            "one client's lost network takes everybody's server down",
+            "take ETIMEDOUT for the end of that connection alone",
+        )
     if not given_up:
         return Outcome(
             Verdict.INCONCLUSIVE, f"reply due: the kernel had not given it up after {seconds(limit)}"
@@ -225,13 +258,16 @@ async def stalled_request(stage: Stage) -> Outcome:
         late = (
             f"was answered {seconds(between(asked, reply))} later" if asked and reply else "was not answered"
         )
-        parts.append(Outcome(
-            Verdict.FAIL,
-            f"while {len(everyone)} requests stalled, another client's{at(asked)} {late}",
-            f"{len(everyone)} idle telnet sessions stop the whole server",
-            "serve connections concurrently, or put a proxy that buffers requests before it",
-            {"others_served": False}, frames(asked, reply),
-        ))  # fmt: skip
+        parts.append(
+            Outcome(
+                Verdict.FAIL,
+                f"while {len(everyone)} requests stalled, another client's{at(asked)} {late}",
+                f"{len(everyone)} idle telnet sessions stop the whole server",
+                "serve connections concurrently, or put a proxy that buffers requests before it",
+                {"others_served": False},
+                frames(asked, reply),
+            )
+        )
     return together(parts)
 
 
@@ -255,16 +291,20 @@ def _stalled(stage: Stage, kind: str, peer: Peer) -> Outcome:
     key = kind.replace(" ", "_") + "_seconds"
     if end is None or first is None:
         return Outcome(
-            Verdict.WARN, f"{kind}{at(first)}: still waited for after {seconds(stage.plan.idle)}",
-            measured={key: None}, frames=frames(first),
-        )  # fmt: skip
+            Verdict.WARN,
+            f"{kind}{at(first)}: still waited for after {seconds(stage.plan.idle)}",
+            measured={key: None},
+            frames=frames(first),
+        )
     took = between(first, end)
     reply = stage.dialogue.reader().feed(seen.sent(by_client=False))
     answer = f" ({reply.status})" if reply.status else ""
     return Outcome(
-        Verdict.PASS, f"{kind}: ended after {seconds(took)}{answer}{at(end)}",
-        measured={key: round(took, 3)}, frames=frames(first, end),
-    )  # fmt: skip
+        Verdict.PASS,
+        f"{kind}: ended after {seconds(took)}{answer}{at(end)}",
+        measured={key: round(took, 3)},
+        frames=frames(first, end),
+    )
 
 
 CHECKS: Final = (

@@ -39,13 +39,15 @@ async def keepalive_option(stage: Stage) -> Outcome:
         assert row is not None
         armed = row.timer.name == "KEEPALIVE"
         what = f"armed, the first probe after {seconds(row.timer_ms / 1000)}" if armed else "not armed"
-        return Outcome(Verdict.PASS if armed else Verdict.INFO, f"{what} (sock_diag's timer)",
-                       measured={"armed": armed})  # fmt: skip
+        return Outcome(
+            Verdict.PASS if armed else Verdict.INFO, f"{what} (sock_diag's timer)", measured={"armed": armed}
+        )
     if not options.keepalive:
         return Outcome(
-            Verdict.INFO, "not armed: only the server's own timeouts notice a client that is gone",
+            Verdict.INFO,
+            "not armed: only the server's own timeouts notice a client that is gone",
             measured={"armed": False},
-        )  # fmt: skip
+        )
     measured = {
         "armed": True,
         "idle_seconds": options.idle,
@@ -59,9 +61,11 @@ async def keepalive_option(stage: Stage) -> Outcome:
     )
     if options.idle > USUAL_PROBE:
         return Outcome(
-            Verdict.INFO, f"{numbers}. Load balancers and NAT forget idle connections after minutes: "
-            "at the kernel's default it keeps none alive", measured=measured,
-        )  # fmt: skip
+            Verdict.INFO,
+            f"{numbers}. Load balancers and NAT forget idle connections after minutes: "
+            "at the kernel's default it keeps none alive",
+            measured=measured,
+        )
     return Outcome(Verdict.PASS, numbers, measured=measured)
 
 
@@ -74,7 +78,6 @@ async def kill(stage: Stage) -> Outcome:
     if len(stage.pids()) == 1:
         await stage.cut()
         return Outcome(Verdict.SKIPPED, "it is one process")
-    peer = await stage.fresh()
     killed = stage.kill(all_of_it=False)
     gone = await stage.target.gone(stage.plan.grace)
     left = stage.target.names()
@@ -82,18 +85,21 @@ async def kill(stage: Stage) -> Outcome:
         when = stage.target.all_ended_ns
         await stage.cut()
         took = between(killed, when) if when is not None else 0.0
-        return Outcome(Verdict.PASS, f"master alone: the others left {seconds(took)} later",
-                       measured={"orphans_seconds": round(took, 3)}, frames=frames(peer.seen.server_end))  # fmt: skip
+        return Outcome(
+            Verdict.PASS,
+            f"master alone: the others left {seconds(took)} later",
+            measured={"orphans_seconds": round(took, 3)},
+        )
     listens = bool(find_listener(stage.kernel, stage.address[1]))
     late = stage.peer()
     served = await late.connect() == "connected"
     if served and stage.dialogue.request is not None:
         served = await late.replied(await stage.asked(late, stage.dialogue.request), ANSWER_SECONDS)
     await stage.cut()
-    do = "listen and serve" if served else "listen and serve nobody" if listens else "run"
+    do = "listening and serving" if served else "listening and serving nobody" if listens else "running"
     return Outcome(
         Verdict.WARN if served or not listens else Verdict.FAIL,
-        f"master alone: {plural(len(left), 'process', 'processes')} still {do} {seconds(stage.plan.grace)} later: "
+        f"master alone: {plural(len(left), 'process', 'processes')} {do} {seconds(stage.plan.grace)} later: "
         f"{', '.join(left)}",
         "after a crash of the master (or the OOM killer) its workers keep the port: the next start fails with "
         "EADDRINUSE, or old and new code serve side by side",
@@ -119,14 +125,20 @@ async def _kill_all(stage: Stage) -> Outcome:
     marks = [end for end in ends if end is not None]
     measured = {"gone": gone, "port_free": free, "connections_ended": len(marks)}
     if not (gone and free) or len(marks) < len(peers):
-        return Outcome(Verdict.FAIL, f"all: {len(marks)} of {len(peers)} connections ended, the port "
-                       f"{'free' if free else 'taken'}, still running: {', '.join(stage.target.names()) or 'nobody'}",
-                       measured=measured, frames=frames(*ends))  # fmt: skip
+        return Outcome(
+            Verdict.FAIL,
+            f"all: {len(marks)} of {len(peers)} connections ended, the port "
+            f"{'free' if free else 'taken'}, still running: {', '.join(stage.target.names()) or 'nobody'}",
+            measured=measured,
+            frames=frames(*ends),
+        )
     longest = max(between(killed, mark) for mark in marks)
     return Outcome(
-        Verdict.PASS, f"all: {plural(len(marks), 'connection')} ended within {seconds(longest)}{at(*marks)}, port free",
-        measured=measured, frames=frames(*marks),
-    )  # fmt: skip
+        Verdict.PASS,
+        f"all: {plural(len(marks), 'connection')} ended within {seconds(longest)}{at(*marks)}, port free",
+        measured=measured,
+        frames=frames(*marks),
+    )
 
 
 # ---- rebind
@@ -150,13 +162,16 @@ async def rebind(stage: Stage) -> Outcome:
         else "no connection was left in TIME_WAIT"
     )
     try:
-        measured["start_seconds"] = round(await stage.start(), 3)
+        again = await stage.start()
+        measured["start_seconds"] = round(again, 3)
     except TargetError as error:
         await stage.cut()
         return Outcome(
-            Verdict.FAIL, f"{fin} (bind() without SO_REUSEADDR: {plain}, with it: {reusing}), and {error}",
-            measured=measured, frames=frames(peer.seen.server_end),
-        )  # fmt: skip
+            Verdict.FAIL,
+            f"{fin} (bind() without SO_REUSEADDR: {plain}, with it: {reusing}), and {error}",
+            measured=measured,
+            frames=frames(peer.seen.server_end),
+        )
     served = True
     if stage.dialogue.request is not None:
         late = await stage.connect()
@@ -170,8 +185,7 @@ async def rebind(stage: Stage) -> Outcome:
         )
     return Outcome(
         Verdict.PASS,
-        f"{fin} (bind() without SO_REUSEADDR: {plain}); started again, it listened after "
-        f"{seconds(float(str(measured['start_seconds'])))}",
+        f"listens again after {seconds(again)}, though {fin} (bind() without SO_REUSEADDR: {plain})",
         measured=measured,
         frames=frames(peer.seen.server_end),
     )
@@ -221,8 +235,11 @@ async def descriptor_leak(stage: Stage) -> Outcome:
     }
     total = EACH * len(kinds)
     if ended:
-        return Outcome(Verdict.FAIL, f"the server ended ({stage.target.exit_status}) while {total} connections came "
-                       "and went", measured=measured)  # fmt: skip
+        return Outcome(
+            Verdict.FAIL,
+            f"the server ended ({stage.target.exit_status}) while {total} connections came and went",
+            measured=measured,
+        )
     leaks = [f"{kind} ({count})" for kind, count in grown.items() if count >= EACH // 2]
     if after - before >= EACH // 2:
         return Outcome(
@@ -233,9 +250,10 @@ async def descriptor_leak(stage: Stage) -> Outcome:
         )
     late = " (late, by a timeout)" if leaks else ""
     return Outcome(
-        Verdict.PASS, f"{before} descriptors before, {after} after {total} connections of {len(kinds)} kinds{late}",
+        Verdict.PASS,
+        f"{before} descriptors before, {after} after {total} connections of {len(kinds)} kinds{late}",
         measured=measured,
-    )  # fmt: skip
+    )
 
 
 async def _settle(stage: Stage, wanted: int) -> int:

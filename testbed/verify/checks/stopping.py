@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any, Final
 
-from ..outcome import Outcome, Verdict, plural, seconds, together
+from ..outcome import Outcome, Verdict, alike, plural, seconds, together
 from ..peer import Asked, Peer
 from ..replies import Reply
-from ..seen import Mark, at, between, frames
+from ..seen import at, between, frames
 from ..stage import Stage
 from ..target import find_listener
 from .table import Check, Need
@@ -60,7 +61,7 @@ async def _stop_with(stage: Stage, peer: Peer, kind: str) -> Outcome:
         return Outcome(
             verdict,
             f"the {kind} connection was reset{at(rst)} {seconds(between(told, end))} after {signal}, with "
-            f"nothing unread{'' if gone else _still(left, grace)}",
+            f"nothing unread{'' if gone else _still(left)}",
             "a client that sends its next request at that moment gets ECONNRESET and cannot know whether it "
             "was executed; logs fill with resets at each deploy",
             "close() the connection (FIN) instead of aborting it",
@@ -71,7 +72,7 @@ async def _stop_with(stage: Stage, peer: Peer, kind: str) -> Outcome:
         closed = f"FIN{at(fin)} {seconds(between(told, fin))} after {signal}, but" if fin else "no FIN, and"
         return Outcome(
             Verdict.FAIL,
-            f"{closed} {grace} after {signal} with one {kind} connection open{_still(left, '')}",
+            f"{closed} {grace} after {signal} with one {kind} connection open{_still(left)}",
             measured=measured,
             frames=frames(fin),
         )
@@ -109,7 +110,7 @@ async def stop_in_flight(stage: Stage) -> Outcome:
         busy = sum(_taken(peer) for peer, _ in clients)
         return Outcome(Verdict.SKIPPED, f"{stage.case}: the server takes {plural(busy, 'request')} at a time")
     await asyncio.sleep(min(UNDER_WAY, under_way.seconds / 3) if not under_way.request.rest else UNDER_WAY)
-    if any(asked.reply.size for _, asked in clients):
+    if any(asked.reply.complete for _, asked in clients):
         await stage.cut()
         return Outcome(Verdict.INCONCLUSIVE, f"{stage.case}: the reply was there before the signal")
     told = stage.stop()
@@ -122,12 +123,16 @@ async def stop_in_flight(stage: Stage) -> Outcome:
     left = stage.target.names()
     await stage.cut()
     parts = [_answered(stage, told, peer, asked, under_way.reply) for peer, asked in clients]
-    measured = _ended(stage, told)
     if not gone:
-        what = f"{stage.case}: {seconds(stage.plan.grace)} after {stage.plan.stop.name}{_still(left, '')}"
-        parts.append(Outcome(Verdict.FAIL, what, HANGS, "leave when the last reply is out"))
-    return together(
-        parts, **{f"{stage.case.replace(' ', '_')}_{key}": value for key, value in measured.items()}
+        parts.append(
+            Outcome(Verdict.FAIL, _still(left).removeprefix("; "), HANGS, "leave when the last reply is out")
+        )
+    outcome = together(alike(parts), **_ended(stage, told))
+    case = stage.case.replace(" ", "_")
+    return replace(
+        outcome,
+        what=f"{stage.case}: {outcome.what}",
+        measured={f"{case}_{key}": value for key, value in outcome.measured.items()},
     )
 
 
@@ -140,39 +145,36 @@ def _taken(peer: Peer) -> bool:
 def _answered(stage: Stage, told: int, peer: Peer, asked: Asked, expected: Reply) -> Outcome:
     """One request that was under way at the stop, against the reply that it draws undisturbed."""
     seen, reply = peer.seen, peer.reply_seen(asked)
-    signal, case = stage.plan.stop.name, stage.case
     end, rst, fin = seen.server_end, seen.server_rst, seen.server_fin
-    key = f"{case.replace(' ', '_')}_reply"
-    measured = {key: str(reply)}
+    measured = {"reply": str(reply)}
     if not reply.complete or reply.status != expected.status:
-        how = "still open" if end is None else ("RST" if end == rst else "FIN") + at(end)
-        when = f" {seconds(between(told, end))} after {signal}" if end else ""
-        want = f"; undisturbed it draws {expected}" if reply.complete else ""
+        how = "the connection is still open" if end is None else "RST" if end == rst else "FIN"
+        when = f" {seconds(between(told, end))} after {stage.plan.stop.name}" if end else ""
+        want = f" (undisturbed it draws {expected})"
         return Outcome(
-            Verdict.FAIL, f"{case}: {reply} instead of the reply, then {how}{when}{want}",
-            measured=measured, frames=frames(end),
-        )  # fmt: skip
+            Verdict.FAIL, f"{reply}, then {how}{when}{want}", measured=measured, frames=frames(end)
+        )
     if rst is not None and (fin is None or rst.time_ns < fin.time_ns):
         return Outcome(
             Verdict.FAIL,
-            f"{case}: {reply}, and RST{at(rst)} behind it",
+            f"{reply}, and RST behind it",
             "the reset overtakes the reply: what the client has not read yet is gone",
             "close() without SO_LINGER {1, 0}, and not before what was received has been read",
             measured,
             frames(rst),
         )
     if fin is None:
-        return Outcome(Verdict.FAIL, f"{case}: {reply}, but no FIN behind it", HANGS, measured=measured)
+        return Outcome(Verdict.FAIL, f"{reply}, but no FIN behind it", HANGS, measured=measured)
     if stage.dialogue.protocol == "http" and not reply.last:
         return Outcome(
             Verdict.WARN,
-            f"{case}: {reply}, without Connection: close, and then FIN{at(fin)}",
+            f"{reply}, without Connection: close, and then FIN",
             "the client puts the connection back into its pool, and its next request meets the close",
             "say Connection: close in every reply from the stop signal on",
             measured,
             frames(fin),
         )
-    return Outcome(Verdict.PASS, f"{case}: {reply}, then FIN{at(fin)}", measured=measured, frames=frames(fin))
+    return Outcome(Verdict.PASS, f"{reply}, then FIN", measured=measured, frames=frames(fin))
 
 
 # ---- stop-new-connection
@@ -188,47 +190,55 @@ async def stop_new_connection(stage: Stage) -> Outcome:
     told = stage.stop()
     await stage.until(lambda: not find_listener(stage.kernel, stage.address[1]), BEGUN)
     late: list[tuple[Peer, Asked | None]] = []
-    for _ in range(LATE):
+    outlasting = under_way.request if under_way is not None and not under_way.request.rest else request
+    for number in range(LATE):
         new = stage.peer()
+        wish = outlasting if number else request  # one that is answered at once, others that take a while
         answered = await new.connect() == "connected"
-        late.append((new, await stage.asked(new, request) if answered and request is not None else None))
+        late.append((new, await stage.asked(new, wish) if answered and wish is not None else None))
         await asyncio.sleep(BEGUN / LATE)
     if busy is not None and under_way is not None and under_way.request.rest and not busy[0].ended:
         await busy[0].finish(busy[1])
     gone = await _leave(stage, stage.peers)
     await stage.cut()
-    parts = [_came_late(stage, told, new, asked) for new, asked in late]
-    return together(parts, attempts=LATE, process_gone=gone)
+    parts = [_came_late(stage, peer, asked) for peer, asked in late]
+    times = [between(told, peer.seen.connection.start_ns) for peer, _ in late if peer.seen.connection]
+    outcome = together(alike(parts), attempts=LATE, process_gone=gone)
+    when = f"{seconds(min(times))} to {seconds(max(times))} after {stage.plan.stop.name}" if times else ""
+    return replace(outcome, what=f"connections tried {when}: {outcome.what}")
 
 
-def _came_late(stage: Stage, told: int, peer: Peer, asked: Asked | None) -> Outcome:
+def _came_late(stage: Stage, peer: Peer, asked: Asked | None) -> Outcome:
     """A connection that was tried when the server had been told to stop."""
-    seen, signal = peer.seen, stage.plan.stop.name
-    syn = Mark(seen.connection.first_frame, seen.connection.start_ns) if seen.connection else None
-    when = f"{seconds(between(told, syn))} after {signal}" if syn else f"after {signal}"
+    seen = peer.seen
+    end, rst = seen.server_end, seen.server_rst
     if seen.refused:
-        return Outcome(Verdict.PASS, f"refused (RST to the SYN, as a closed port does) after {signal}",
-                       measured={"refused": True}, frames=frames(seen.server_rst))  # fmt: skip
+        return Outcome(Verdict.PASS, "refused", measured={"refused": True}, frames=frames(rst))
     if not seen.opened:
-        return Outcome(Verdict.WARN, f"a SYN {when} was not answered at all{at(syn)}",
-                       "clients wait for their connect timeout", "close the listener", frames=frames(syn))  # fmt: skip
+        return Outcome(
+            Verdict.WARN,
+            "the SYN was not answered at all",
+            "clients wait for their connect timeout",
+            "close the listener",
+        )
     reply = peer.reply_seen(asked) if asked is not None else Reply()
-    end = seen.server_end
     if reply.complete:
         refusing = reply.status is not None and reply.status >= 500
         return Outcome(
             Verdict.WARN if refusing else Verdict.PASS,
-            f"a connection {when} was served: {reply}",
+            f"served ({reply})",
             "a load balancer that is not told to retry hands the 5xx on to its user",
             "close the listener, so that the connection goes elsewhere",
             {"served": True},
-            frames(syn),
+            frames(end),
         )
-    how = "never answered" if end is None else ("reset" if end == seen.server_rst else "closed") + at(end)
+    how = "never answered" if end is None else "reset" if end == rst else "closed"
     return Outcome(
-        Verdict.FAIL, f"a connection {when} was accepted{at(syn)} and {how}, with {reply} for an answer",
-        measured={"dropped": True}, frames=frames(syn, end),
-    )  # fmt: skip
+        Verdict.FAIL,
+        f"accepted and {how}, with {reply} for an answer",
+        measured={"dropped": True},
+        frames=frames(end),
+    )
 
 
 # ---- stop-queued
@@ -255,7 +265,7 @@ async def stop_queued(stage: Stage) -> Outcome:
     await stage.until(
         lambda: all(asked.reply.complete or peer.ended for _, peer, asked in tried), stage.plan.grace
     )
-    await _leave(stage, [peer for _, peer, _ in tried])
+    await stage.until(lambda: all(peer.ended for _, peer, _ in tried), BEGUN)
     await stage.cut()
     return together([_was_queued(stage, told, *row) for row in tried])
 
@@ -306,9 +316,8 @@ def _ended(stage: Stage, told: int) -> dict[str, Any]:
     }
 
 
-def _still(left: list[str], grace: str) -> str:
-    after = f" {grace} later" if grace else ""
-    return f"{after}; still running: {', '.join(left) or 'nobody'}"
+def _still(left: list[str]) -> str:
+    return f"; still running: {', '.join(left) or 'nobody'}"
 
 
 CHECKS: Final = (
@@ -366,9 +375,9 @@ CHECKS: Final = (
         id="stop-new-connection",
         question="What becomes of a client that connects after the stop signal?",
         does=f"a request is under way where there is a slow one; {BEGUN:g} s after the signal {LATE} clients "
-        "connect, one after the other, and ask",
+        "connect, one after the other; one asks for a quick reply, the others for a slow one",
         measures="how each handshake was answered, and each request",
-        passes="refused, or served in full: either tells the client where it stands",
+        passes="refused, or served in full",
         warns="answered with 5xx, or the SYN was dropped",
         fails="accepted, then closed, reset or left without an answer",
         informs="",
