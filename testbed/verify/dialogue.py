@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 from .plan import Plan
 from .replies import HttpReader, Reader, RpcReader, SizedReader
 
-UPLOAD_SIZE: Final = 4 << 20
+UPLOAD_SIZE: Final = 2 << 20
 """Bytes of a body that most servers refuse before they have all of it (1 MiB is a usual limit)."""
 
 HELD_BACK: Final = 16
@@ -53,7 +53,7 @@ class Dialogue:
     large: Request | None = None
 
     def reader(self, request: Request | None = None, size: int | None = None) -> Reader:
-        """What recognises the reply; `size` is that of an earlier reply to the same request, if there was one."""
+        """What recognises the reply; `size` is that of an earlier reply to the same request, if known."""
         if self.protocol == "http":
             return HttpReader(request.method if request else "GET")
         if self.protocol == "rpc":

@@ -1,4 +1,4 @@
-"""The options that a server has set on one of its sockets, asked of the kernel through a copy of its descriptor.
+"""The options that a server has set on one of its sockets, asked of the kernel through a second descriptor.
 
 sock_diag tells that keepalive is armed, not its interval and count.  pidfd_getfd(2) gives a second
 descriptor of the very same socket, which getsockopt(2) answers for; it is closed before anything else

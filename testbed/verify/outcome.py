@@ -71,7 +71,7 @@ def together(parts: Sequence[Outcome], **measured: Any) -> Outcome:
 
 
 def alike(parts: Sequence[Outcome]) -> list[Outcome]:
-    """Those with the same verdict and words become one, with all their frames: ``refused (frames 3, 7, 9)``."""
+    """Those with the same verdict and words become one, with all their frames: ``refused (frames 3, 7)``."""
     groups: dict[tuple[Verdict, str], list[Outcome]] = {}
     for part in parts:
         groups.setdefault((part.verdict, part.what), []).append(part)

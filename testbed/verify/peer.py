@@ -145,6 +145,7 @@ class Peer:
                 except OSError as error:
                     return sent, self._client.told("send()", errno_name(error))
             sent += len(data)
+            await asyncio.sleep(0)  # the capture is read in this loop too
         self._sent += sent
         return sent, "sent"
 

@@ -1,4 +1,4 @@
-"""What is to be verified, and how: everything that a user may say, in one row that can be sent to a worker."""
+"""What is to be verified, and how: everything that a user may say, in one row that a worker can be sent."""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ _ROWS: Final = (
     Profile("generic", (), _TERM, 10.0, "SIGTERM, as docker stop sends; SIGKILL follows after 10 s there"),
     Profile(
         "nginx", ("nginx",), _QUIT, 10.0,
-        "QUIT is the graceful shutdown, TERM the fast one that cuts replies off (nginx.org, Controlling nginx)",
+        "QUIT is the graceful shutdown, TERM the fast one that cuts replies off (nginx.org, Controlling "
+        "nginx)",
     ),
     Profile(
         "haproxy", ("haproxy",), signal.SIGUSR1, 10.0,
@@ -48,21 +49,25 @@ _ROWS: Final = (
         "apache", ("apache2", "httpd"), signal.SIGWINCH, 10.0,
         "WINCH is graceful-stop, TERM ends at once (httpd manual, Stopping and Restarting)",
     ),
-    Profile("lighttpd", ("lighttpd",), _INT, 10.0, "INT is the graceful shutdown, TERM ends at once (lighttpd(8))"),
+    Profile("lighttpd", ("lighttpd",), _INT, 10.0, "INT is graceful, TERM ends at once (lighttpd(8))"),
     Profile(
         "gunicorn", ("gunicorn",), _TERM, 30.0,
         "TERM is graceful for graceful_timeout (30 s), INT and QUIT are not (gunicorn docs, Signal Handling)",
     ),
     Profile("uvicorn", ("uvicorn",), _TERM, 10.0, "TERM waits for requests under way; a second one does not"),
-    Profile("hypercorn", ("hypercorn",), _TERM, 10.0, "TERM waits graceful_timeout (3 s) for requests under way"),
+    Profile(
+        "hypercorn", ("hypercorn",), _TERM, 10.0,
+        "TERM waits 3 s for requests under way (graceful_timeout)",
+    ),
     Profile(
         "postgres", ("postgres", "postmaster"), _INT, 30.0,
-        "INT is the fast shutdown; TERM, the smart one, waits for every client to leave (postgres docs, 18.5)",
+        "INT is the fast shutdown; TERM, the smart one, waits for every client to leave (postgres docs, "
+        "18.5)",
     ),
-    Profile("redis", ("redis-server", "valkey-server"), _TERM, 10.0, "TERM saves where so configured, and exits"),
+    Profile("redis", ("redis-server", "valkey-server"), _TERM, 10.0, "TERM saves if configured to, and exits"),
     Profile("memcached", ("memcached",), _TERM, 10.0, "TERM ends at once"),
     Profile("node", ("node", "nodejs"), _TERM, 10.0, "TERM ends at once unless the program handles it"),
-    Profile("php-fpm", ("php-fpm", "php-fpm8.2"), _QUIT, 10.0, "QUIT is graceful, TERM and INT are not (php-fpm(8))"),
+    Profile("php-fpm", ("php-fpm",), _QUIT, 10.0, "QUIT is graceful, TERM and INT are not (php-fpm(8))"),
 )  # fmt: skip
 
 PROFILES: Mapping[str, Profile] = MappingProxyType({row.name: row for row in _ROWS})

@@ -70,9 +70,9 @@ def told(result: Result) -> list[tuple[str, str]]:
     return rows
 
 
-def subject(done_or_plan: Verification) -> list[str]:
+def subject(done: Verification) -> list[str]:
     """What was verified, and how, in a few words each."""
-    plan, known = done_or_plan.plan, done_or_plan.survey
+    plan, known = done.plan, done.survey
     host, port = known.address
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     facts = [f"{'TLS, ' if plan.tls else ''}{plan.protocol} at {where}"]
@@ -91,11 +91,13 @@ def subject(done_or_plan: Verification) -> list[str]:
 
 def markdown(done: Verification) -> str:
     """For a CI summary: a table, and below it what is wrong."""
+    plan = done.plan
+    facts = ", ".join(_cell(fact) for fact in subject(done))
+    stop = f"stop by {plan.stop.name}, grace {seconds(plan.grace)}"
     lines = [
         f"### `testbed verify`: {done.counts()}",
         "",
-        f"`{_code(done.plan.shown)}`: {', '.join(_cell(fact) for fact in subject(done))}; "
-        f"stop by {done.plan.stop.name}, grace {seconds(done.plan.grace)}; {seconds(done.seconds)}",
+        f"`{_code(plan.shown)}`: {facts}; {stop}; {seconds(done.seconds)}",
         "",
         "| | check | what happened |",
         "|---|---|---|",

@@ -26,6 +26,9 @@ from .target import TargetError
 OVERHEAD: Final = 1.0
 """Seconds that a check takes besides the server's start and what it waits for."""
 
+LEAVING: Final = 1.0
+"""Seconds from a server's last word to its process's end."""
+
 Progress = Callable[[str], None]
 """Called with the id of a check that has begun."""
 
@@ -167,15 +170,16 @@ async def _judged(
             took = time.monotonic() - began
             outcome = Outcome(Verdict.INCONCLUSIVE, f"it was not over after {took:.0f} s")
         except (Error, OSError) as error:
-            outcome = _broken_off(error, stage)
+            outcome = await _broken_off(error, stage)
         except Exception as error:  # a fault of ours, with whatever this server did to bring it out
             outcome = Outcome(Verdict.INCONCLUSIVE, f"a fault in this check: {_origin(error)}: {error!r}")
         return outcome, await _saved(check, outcome, stage, number)
 
 
-def _broken_off(error: Error | OSError, stage: Stage) -> Outcome:
+async def _broken_off(error: Error | OSError, stage: Stage) -> Outcome:
     """A server that ends although nobody told it to has failed, whatever the check was about."""
-    if stage.targets and stage.target.main_ended and not stage.signalled:
+    ended = bool(stage.targets) and await stage.target.until(lambda: stage.target.main_ended, LEAVING)
+    if ended and not stage.signalled:
         what = f"the server ended by itself ({stage.target.exit_status}) in the middle of the check: {error}"
         return Outcome(
             Verdict.FAIL,

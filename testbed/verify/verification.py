@@ -20,7 +20,7 @@ from .runner import estimate, look, run
 from .survey import Survey
 
 Begin = Callable[[Survey, float, str], None]
-"""Called when the server has been looked at: what it is, about how many seconds all takes, and why so many."""
+"""Called when the server has been looked at: what it is, about how many seconds all takes, and why."""
 
 WORTH_SAYING: Final = 30.0
 """Seconds from which the reason is told."""

@@ -223,7 +223,8 @@ def _replied_early(peer: Peer, asked: Asked, sent: int, stopped: str) -> Outcome
             Verdict.FAIL if end or reply.size == 0 else Verdict.WARN,
             f"{sent} bytes into an upload of {UPLOAD_SIZE} the server {how}, its answer: {reply}",
             "a client that sends a large body never learns what was wrong with it",
-            "answer (RFC 9110, 15.5.14: 413 for a body that is too large), then read on for a while, then close",
+            "answer (RFC 9110, 15.5.14: 413 for a body that is too large), then read on for a while, then "
+            "close",
             measured,
             frames(first, end),
         )
@@ -271,7 +272,8 @@ CHECKS: Final = (
         informs="",
         source="RFC 9293, 3.6; RFC 1122, 4.2.2.13",
         hurts="a client or proxy that shuts down its sending side behind its request loses the reply",
-        change="take end of file for the end of requests, not of replies: finish what is under way, then close",
+        change="take end of file for the end of requests, not of replies: finish what is under way, then "
+        "close",
         perform=half_close,
         needs=(Need.REQUEST,),
         waits=lambda plan, survey: 1.0 + (survey.under_way.seconds if survey.under_way else 0.0),
@@ -284,7 +286,8 @@ CHECKS: Final = (
         measures="when the answer came, RST behind it, bytes on the wire and bytes that could be read",
         passes="a whole answer and no RST, whether it came early or the body was read first",
         warns="answered early, and then the server neither reads nor closes",
-        fails="RST behind the answer: close() with unread data; or no answer, or not all of it. (On Linux the "
+        fails="RST behind the answer: close() with unread data; or no answer, or not all of it. (On Linux "
+        "the "
         "client can often read it all the same; other systems throw it away at the reset)",
         informs="",
         source="RFC 9112, 9.6; RFC 2525, 2.17; RFC 1122, 4.2.2.13",

@@ -95,8 +95,7 @@ def _timed_out(stage: Stage, kind: str, peer: Peer) -> Outcome:
 async def idle_race(stage: Stage) -> Outcome:
     request = stage.dialogue.request
     assert request is not None  # the check needs one
-    control = await stage.idle()
-    probes = [await stage.idle() for _ in range(PROBES)]
+    control, *probes = await asyncio.gather(*(stage.idle() for _ in range(1 + PROBES)))
     await asyncio.sleep(CONTROL)
     again = await stage.asked(control, request)
     good = await control.replied(again, SPARE)
@@ -108,7 +107,8 @@ async def idle_race(stage: Stage) -> Outcome:
         )
         return Outcome(
             Verdict.FAIL,
-            f"a second request {seconds(CONTROL)} after the first one's reply drew {control.reply_seen(again)}, "
+            f"a second request {seconds(CONTROL)} after the first one's reply drew "
+            f"{control.reply_seen(again)}, "
             f"then {how}",
             "the server says that it keeps the connection, and loses each client's second request",
             "read and answer on every connection that is kept; else say Connection: close",
@@ -121,13 +121,14 @@ async def idle_race(stage: Stage) -> Outcome:
         await stage.cut()
         return Outcome(
             Verdict.INFO,
-            f"no idle timeout within {seconds(stage.plan.idle)}; a request {seconds(CONTROL)} after a reply was "
+            f"no idle timeout within {seconds(stage.plan.idle)}; a request {seconds(CONTROL)} after a "
+            "reply was "
             "answered",
             measured={"second_request": "answered", "timeout_seconds": None},
         )
     for peer in probes:
         peer.close()
-    racers = [await stage.idle() for _ in range(RACERS)]
+    racers = await asyncio.gather(*(stage.idle() for _ in range(RACERS)))
     first, last = min(fired) - BEFORE, max(fired) + AFTER
     step = (last - first) / (RACERS - 1)
     late = await asyncio.gather(
@@ -224,15 +225,20 @@ CHECKS: Final = (
     Check(
         id="idle-race",
         question="What becomes of a request that is sent just as the idle timeout fires?",
-        does=f"{PROBES} idle clients find out when it fires; {RACERS} others ask within some milliseconds of it",
-        measures="requests answered, sent after the close, and taken but closed upon; the widest gap of those",
-        passes=f"answered, or the close came first; gaps up to {WIDE * 1000:g} ms are the race that no server wins",
-        warns="requests are taken by the kernel and closed upon long after: the server decides early or closes late",
+        does=f"{PROBES} idle clients find out when it fires; {RACERS} others ask within some milliseconds "
+        "of it",
+        measures="requests answered, sent after the close, and taken but closed upon; the widest gap of "
+        "those",
+        passes=f"answered, or the close came first; gaps up to {WIDE * 1000:g} ms are the race that no "
+        "server wins",
+        warns="requests are taken by the kernel and closed upon long after: the server decides early or "
+        "closes late",
         fails="a request is neither answered nor closed upon; or one long before the timeout is lost",
         informs="no idle timeout within --idle",
         source="RFC 9112, 9.5 and 9.3.1",
         hurts="502s at a proxy whose own idle timeout is longer: it cannot know whether a POST was executed",
-        change="look for a request once more before closing; announce Keep-Alive: timeout=N; let the proxy's timeout "
+        change="look for a request once more before closing; announce Keep-Alive: timeout=N; let the "
+        "proxy's timeout "
         "be the shorter one",
         perform=idle_race,
         needs=(Need.REQUEST, Need.KEEPS),

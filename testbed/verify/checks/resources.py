@@ -101,7 +101,8 @@ async def kill(stage: Stage) -> Outcome:
         Verdict.WARN if served or not listens else Verdict.FAIL,
         f"master alone: {plural(len(left), 'process', 'processes')} {do} {seconds(stage.plan.grace)} later: "
         f"{', '.join(left)}",
-        "after a crash of the master (or the OOM killer) its workers keep the port: the next start fails with "
+        "after a crash of the master (or the OOM killer) its workers keep the port: the next start fails "
+        "with "
         "EADDRINUSE, or old and new code serve side by side",
         "let workers end with their master (PR_SET_PDEATHSIG, a pipe); or have the supervisor kill the whole "
         "group (systemd: KillMode=control-group or mixed)",
@@ -244,7 +245,8 @@ async def descriptor_leak(stage: Stage) -> Outcome:
     if after - before >= EACH // 2:
         return Outcome(
             Verdict.FAIL,
-            f"{before} descriptors before, {after} after {total} connections that are all over; after clients that "
+            f"{before} descriptors before, {after} after {total} connections that are all over; after "
+            "clients that "
             f"{', '.join(leaks) or 'came and went'}; {held} in CLOSE_WAIT",
             measured=measured,
         )
@@ -333,7 +335,8 @@ CHECKS: Final = (
         id="keepalive-option",
         question="Does the server have its kernel probe silent connections, and how soon?",
         does="a client stays connected",
-        measures="SO_KEEPALIVE and its three numbers, by getsockopt() on the server's own socket (pidfd_getfd)",
+        measures="SO_KEEPALIVE and its three numbers, by getsockopt() on the server's own socket "
+        "(pidfd_getfd)",
         passes=f"armed, the first probe within {USUAL_PROBE / 60:g} min",
         warns="",
         fails="",
@@ -349,7 +352,8 @@ CHECKS: Final = (
         id="kill",
         question="Killed with SIGKILL, what stays behind?",
         does="SIGKILL for the main process alone, and in another run for all",
-        measures="processes left, whether they listen and serve; how connections end; whether the port is free",
+        measures="processes left, whether they listen and serve; how connections end; whether the port is "
+        "free",
         passes="the others leave too, within the grace; all killed: connections ended, port free",
         warns="workers go on listening and serving without their master",
         fails="workers go on listening and serve nobody",
@@ -365,7 +369,8 @@ CHECKS: Final = (
     Check(
         id="rebind",
         question="Can the server be started again at once, while old connections are in TIME_WAIT?",
-        does="SIGKILL with a connection open, so that the server's end is the one in TIME_WAIT; then a new start",
+        does="SIGKILL with a connection open, so that the server's end is the one in TIME_WAIT; then a new "
+        "start",
         measures="the kernel's TIME_WAIT; bind() with and without SO_REUSEADDR; whether the server comes up",
         passes="it listens and serves",
         warns="",

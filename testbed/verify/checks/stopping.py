@@ -79,7 +79,8 @@ async def _stop_with(stage: Stage, peer: Peer, kind: str) -> Outcome:
     if fin is None:
         return Outcome(
             Verdict.WARN,
-            f"the server left {seconds(measured['exit_seconds'])} after {signal} and sent nothing on the {kind} "
+            f"the server left {seconds(measured['exit_seconds'])} after {signal} and sent nothing on the "
+            f"{kind} "
             "connection: its client learns of it with its next byte",
             "a client waits on a connection that no longer exists, until its own timeout",
             "accept what is in the queue, and close it, before the listener is closed",
@@ -287,7 +288,8 @@ def _was_queued(stage: Stage, told: int, kind: str, peer: Peer, asked: Asked) ->
         return Outcome(
             Verdict.WARN,
             what,
-            "a client may repeat it only if it is idempotent (RFC 9112, 9.3.1); a POST is an error for its user",
+            "a client may repeat it only if it is idempotent (RFC 9112, 9.3.1); a POST is an error for its "
+            "user",
             "look for a request once more before an idle connection is closed",
             measured,
             frames(taken, end),
@@ -332,7 +334,8 @@ CHECKS: Final = (
         informs="",
         source="RFC 9112, 9.6; systemd.kill(5), docker stop",
         hurts="each deploy hangs until the supervisor's SIGKILL, which then cuts off whatever is under way",
-        change="on the stop signal close every connection that has no request under way, then wait for the others",
+        change="on the stop signal close every connection that has no request under way, then wait for the "
+        "others",
         perform=stop_idle,
         needs=(Need.OWN, Need.REQUEST, Need.KEEPS),
         waits=lambda plan, survey: 2.0,
@@ -382,9 +385,11 @@ CHECKS: Final = (
         fails="accepted, then closed, reset or left without an answer",
         informs="",
         source="listen(2); inet_csk_listen_stop() resets what nobody accepted",
-        hurts="a load balancer sends requests into a server that is leaving, and gets errors instead of refusals "
+        hurts="a load balancer sends requests into a server that is leaving, and gets errors instead of "
+        "refusals "
         "that it would have tried elsewhere",
-        change="close the listener first (after the load balancer knows), and accept nothing that is not served",
+        change="close the listener first (after the load balancer knows), and accept nothing that is not "
+        "served",
         perform=stop_new_connection,
         needs=(Need.OWN, Need.REQUEST),
         waits=lambda plan, survey: 2.0 + (survey.under_way.seconds if survey.under_way else 0.0),
@@ -392,7 +397,8 @@ CHECKS: Final = (
     Check(
         id="stop-queued",
         question="Is a request that the kernel had taken before the stop signal answered?",
-        does="the server is held (SIGSTOP); one client connects and asks, one asks on an idle connection; the "
+        does="the server is held (SIGSTOP); one client connects and asks, one asks on an idle connection; "
+        "the "
         "signal; the server is let go (SIGCONT)",
         measures="the reply, or FIN or RST in its place",
         passes="answered in full",
