@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,4 @@ class Plan:
     @property
     def shown(self) -> str:
         """The command as it is told, or where it is attached."""
-        import shlex
-
         return shlex.join(self.argv) if self.command else f"the server at {self.connect}"

@@ -67,7 +67,7 @@ _ROWS: Final = (
     Profile("redis", ("redis-server", "valkey-server"), _TERM, 10.0, "TERM saves if configured to, and exits"),
     Profile("memcached", ("memcached",), _TERM, 10.0, "TERM ends at once"),
     Profile("node", ("node", "nodejs"), _TERM, 10.0, "TERM ends at once unless the program handles it"),
-    Profile("php-fpm", ("php-fpm",), _QUIT, 10.0, "QUIT is graceful, TERM and INT are not (php-fpm(8))"),
+    Profile("php-fpm", ("php-fpm",), _QUIT, 10.0, "QUIT is graceful, TERM is not (php-fpm(8))"),
 )  # fmt: skip
 
 PROFILES: Mapping[str, Profile] = MappingProxyType({row.name: row for row in _ROWS})
