@@ -10,7 +10,6 @@ import os
 import platform
 import shutil
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -25,14 +24,9 @@ from .net import private
 from .net.child import Outcome, tried_in_child
 
 CHILD_SECONDS: Final = 20.0
-TRACING: Final = Path("/sys/kernel/tracing")
-TRACEPOINT: Final = "events/sock/inet_sock_set_state/enable"
+CLOCK_CONNECTIONS: Final = 40
 
 _NEEDS_LINUX: Final = "run it in a Linux container or virtual machine (reading captures works here too)"
-_SOCK_DIAG: Final = 4  # NETLINK_SOCK_DIAG
-_SOCK_DIAG_BY_FAMILY: Final = 20
-_NLM_F_REQUEST_DUMP: Final = 0x301
-_NLMSG_ERROR: Final = 2
 
 
 class Capability(NamedTuple):
@@ -128,63 +122,33 @@ def _capture() -> Outcome:
 
 
 def _sock_diag() -> Outcome:
-    """A dump of this network's TCP sockets, by NETLINK_SOCK_DIAG (sock_diag(7))."""
-    every_state = 0xFFFFFFFF
-    request = struct.pack("=BBBxI48x", socket.AF_INET, socket.IPPROTO_TCP, 0, every_state)
-    header = struct.pack("=IHHII", 16 + len(request), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST_DUMP, 1, 0)
-    remedy = "modprobe tcp_diag inet_diag (as root), or a kernel with CONFIG_INET_DIAG"
-    try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as diag:
-            diag.settimeout(5.0)
-            diag.send(header + request)
-            answer = diag.recv(65536)
-    except OSError as error:
-        return Outcome(False, f"refused: {error.strerror or error}", remedy)
-    kind = struct.unpack_from("=IH", answer)[1]
-    if kind == _NLMSG_ERROR:
-        number = -struct.unpack_from("=i", answer, 16)[0]
-        return Outcome(False, f"refused: {os.strerror(number)}", remedy)
-    return Outcome(True, "answers")
+    """This network's TCP sockets, and how long a look takes: by that much a sample may be late."""
+    from .kernel import SockDiag
+
+    with SockDiag() as kernel:
+        begun = time.monotonic()
+        rows = len(kernel.dump())
+        took = time.monotonic() - begun
+    return Outcome(
+        True, f"answers; {rows} TCP sockets in {took * 1000:.1f} ms, by which a sample may be late"
+    )
 
 
 def _tracefs() -> Outcome:
-    """An instance of one's own, made and removed; tracefs mounted for the child alone if it is not."""
-    if os.geteuid() != 0:
-        return Outcome(False, "reserved to root", "run as root (sudo)")
+    """The tracepoints listened to in a private network, and their clock held against the capture's."""
 
     def attempt() -> str:
-        from .net import libc
+        from .kernel import trace_source
+        from .lab.clock_error import measure
 
-        mounted = (TRACING / "instances").is_dir()
-        if not mounted:
-            libc.unshare(_CLONE_NEWNS)
-            for arguments in (
-                ["mount", "--make-rprivate", "/"],
-                ["mount", "-t", "tracefs", "nodev", str(TRACING)],
-            ):
-                done = subprocess.run(
-                    arguments,
-                    capture_output=True,
-                    text=True,
-                    timeout=5.0,
-                    check=False,
-                    stdin=subprocess.DEVNULL,
-                )
-                if done.returncode:
-                    raise CapabilityError(done.stderr.strip(), _MOUNT_REMEDY)
-        if not (TRACING / TRACEPOINT).exists():
-            raise CapabilityError("no tracepoint sock/inet_sock_set_state", "a kernel with CONFIG_FTRACE")
-        instance = TRACING / "instances" / f"testbed-doctor-{os.getpid()}"
-        instance.mkdir()
-        instance.rmdir()
-        return "mounted" if mounted else "not mounted, can be"
+        trace_source.give_back(trace_source.borrow())  # says why not, before anything else is tried
+        private.enter_private_network()
+        try:
+            return str(asyncio.run(measure(CLOCK_CONNECTIONS)))
+        finally:
+            trace_source.release()
 
-    outcome = tried_in_child(attempt, timeout=CHILD_SECONDS)
-    return outcome if outcome.worked or outcome.remedy else outcome._replace(remedy=_MOUNT_REMEDY)
-
-
-_CLONE_NEWNS: Final = 0x0002_0000
-_MOUNT_REMEDY: Final = f"mount -t tracefs nodev {TRACING} (in a container: docker run --privileged)"
+    return tried_in_child(attempt, timeout=CHILD_SECONDS)
 
 
 def _iproute2() -> Outcome:

@@ -21,6 +21,7 @@ standard library at its top.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,6 +126,26 @@ def tcp_lab(request: pytest.FixtureRequest) -> Callable[..., Lab]:
 
 def _network(config: pytest.Config) -> str:
     return "here" if config.getoption("--tcp-net") == "host" else "private"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """What a witness that is not here was asked is a skip with the remedy, or with --tcp-require an error."""
+    try:
+        yield
+    except Exception as error:
+        if item.stash.get(LABS, None):
+            from .errors import CapabilityError
+
+            if isinstance(error, CapabilityError) and not item.config.getoption("--tcp-require"):
+                pytest.skip(str(error))
+        raise
+
+
+def pytest_unconfigure() -> None:
+    """Leave no tracing instance behind: an xdist worker may end without its exit handlers."""
+    if trace_source := sys.modules.get("testbed.kernel.trace_source"):
+        trace_source.release()
 
 
 @pytest.hookimpl(wrapper=True)

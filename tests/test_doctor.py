@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from testbed import doctor
 from testbed.doctor import examine
+from testbed.kernel import trace_source
+from testbed.net.child import tried_in_child
 from testbed.net.private import PrivateNetwork
 
+NOBODY = 65534
 NAMES = [
     "python", "psutil", "netns", "capture", "sock_diag", "tracefs", "iproute2", "nftables", "tshark"
 ]  # fmt: skip
@@ -59,10 +61,16 @@ def test_where_no_network_can_be_had_the_remedy_says_how(monkeypatch: pytest.Mon
         assert "docker run --cap-add NET_RAW --cap-add NET_ADMIN --cap-add SYS_ADMIN" in found[name].remedy
 
 
-def test_an_ordinary_user_is_told_who_may_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    tracefs = doctor._tracefs()
-    assert (tracefs.worked, tracefs.remedy) == (False, "run as root (sudo)")
+def test_an_ordinary_user_is_told_who_may_trace() -> None:
+    def attempt() -> str:
+        if os.geteuid() == 0:
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+        trace_source.borrow()
+        return "it may"
+
+    outcome = tried_in_child(attempt)
+    assert not outcome.worked
+    assert outcome.remedy.startswith("run as root")
 
 
 def test_elsewhere_the_live_parts_say_that_they_need_linux(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,6 +108,28 @@ def test_workers_of_xdist_use_the_same_port_at_once(project: pytest.Pytester) ->
     result.stdout.fnmatch_lines(["*test_three.py::test_closes: *tcp-artifacts*"])
 
 
+WITNESS = """
+from testbed.errors import CapabilityError
+
+async def test_reason(tcp_lab):
+    async with tcp_lab() as lab:
+        await lab.serve("echo")
+    raise CapabilityError("the kernel does not tell why", "run as root")
+"""
+
+
+def test_a_witness_that_is_not_here_is_a_skip_with_the_remedy(project: pytest.Pytester) -> None:
+    project.makepyfile(WITNESS)
+    result = project.runpytest_subprocess("-rs", "-p", "no:cacheprovider")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*the kernel does not tell why; run as root*"])
+
+
+def test_a_witness_that_is_required_is_a_failure(project: pytest.Pytester) -> None:
+    project.makepyfile(WITNESS)
+    project.runpytest_subprocess("--tcp-require=capture", "-p", "no:cacheprovider").assert_outcomes(failed=1)
+
+
 def test_in_a_project_that_has_servers_of_its_own(project: pytest.Pytester) -> None:
     servers = project.mkpydir("servers")
     (servers / "echo.py").write_text("NAME = 'the project\\'s own'\n")

@@ -16,10 +16,11 @@ from rich.text import Text
 
 from ..errors import CapabilityError, UsageError
 from ..lab import Check, Verdict
-from ..render import junit
+from ..render import escape, junit
 from ..scenarios import RunResult, Scenario, catalogue, find, run
 from .output import console, print_json, print_ladder, print_story, width, wrapping
 
+STYLE_OF_WITNESS = {"tracepoint": "cyan", "sock_diag": "blue", "psutil": "blue", "program": "magenta"}
 CHECK_INDENT = 12
 STYLE = {
     Verdict.PASS: "green",
@@ -42,6 +43,7 @@ STYLE = {
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Write captures and ladders to DIR."
 )
+@click.option("--timeline", is_flag=True, help="What each witness told, line by line, on one clock.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout (testbed.run/1).")
 @click.option(
     "--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write a JUnit report to FILE."
@@ -51,6 +53,7 @@ def command(
     everything: bool,
     net: Literal["private", "host"],
     out: Path | None,
+    timeline: bool,
     as_json: bool,
     junit: Path | None,
 ) -> int:
@@ -79,9 +82,10 @@ def command(
     if junit is not None:
         _write_junit(junit, results)
     if as_json:
-        print_json({"schema": "testbed.run/1", "runs": [result.to_json() for result in results]})
+        runs = [result.to_json(timeline=timeline) for result in results]
+        print_json({"schema": "testbed.run/1", "runs": runs})
     elif len(results) == 1 and results[0].verdict is not Verdict.SKIPPED:
-        _show(results[0], scenarios[0])
+        _show(results[0], scenarios[0], timeline=timeline)
     elif len(results) > 1:
         _show_table(results, seconds)
     return _status(results, everything)
@@ -119,10 +123,13 @@ def _run(
     return results
 
 
-def _show(result: RunResult, scenario: Scenario) -> None:
-    """One result: ladder, what happened, the checks, the verdict."""
+def _show(result: RunResult, scenario: Scenario, *, timeline: bool) -> None:
+    """One result: ladder or timeline, what happened, the checks, the verdict."""
     out = console()
-    if result.ladder is not None:
+    if timeline:
+        _show_timeline(result)
+        out.print()
+    elif result.ladder is not None:
         print_ladder(result.ladder)
         out.print()
     if result.words:
@@ -140,6 +147,17 @@ def _show(result: RunResult, scenario: Scenario) -> None:
         wrapping().print(Text.assemble(verdict, f"  {scenario.name}: {scenario.lesson}"))
     else:
         wrapping().print(Text.assemble(verdict, f"  {scenario.name}: {result.why}"))
+
+
+def _show_timeline(result: RunResult) -> None:
+    """A line for each moment, in seconds from the connection's first segment on."""
+    out = console()
+    start = result.ladder.origin_ns if result.ladder is not None else 0
+    for moment in result.timeline:
+        seconds = (moment.time_ns - start) / 1e9
+        lane = f"{moment.who:7} {moment.witness:10} "
+        style = STYLE_OF_WITNESS.get(moment.witness, "")
+        out.print(Text.assemble(f"{seconds:12.6f} ", (lane, "dim"), (escape.visible(moment.what), style)))
 
 
 def _show_check(check: Check) -> None:

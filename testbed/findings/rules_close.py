@@ -252,6 +252,8 @@ def reset(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
 
 def _why_reset(connection: Connection, evidence: Evidence, end: Endpoint, peer: Endpoint, own: State) -> str:
     """What the segments before the RST tell of its reason; the wire shows a reason, never the call."""
+    if evidence.reset_reason:
+        return f"The {side_of(end)}'s kernel says why: {evidence.reset_reason} (tracepoint)."
     side, peers = side_of(end), side_of(peer)
     rst, cause = connection.reset_segment, connection.reset_cause
     assert rst is not None

@@ -34,7 +34,8 @@ def refused(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
         f"The server's host refused the connection: the RST in frame {connection.reset_frame} answers the "
         f"SYN in frame {connection.client.syn_frame}. Nothing listens on port "
         f"{connection.addresses[1].port} there, or a firewall rejects it; the client's connect() reports "
-        "ECONNREFUSED.",
+        "ECONNREFUSED."
+        + (f" The server's kernel says why: {evidence.reset_reason}." if evidence.reset_reason else ""),
     )
 
 

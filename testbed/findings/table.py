@@ -79,6 +79,7 @@ class Evidence:
     disagreements  where a text and the bytes it shows differ, a line each
     icmp_errors    ICMP errors that quote a segment
     holders        who still holds which end; only a live run knows
+    reset_reason   why the kernel that sent the RST says it did, and what that means; "" not known
 
     Made of them, so that no rule has to go through all of them for each connection:
 
@@ -94,6 +95,7 @@ class Evidence:
     disagreements: tuple[str, ...] = ()
     icmp_errors: tuple[IcmpError, ...] = ()
     holders: tuple[Holder, ...] = ()
+    reset_reason: str = ""
     disagreements_at: Mapping[int | None, list[str]] = field(init=False, repr=False, compare=False)
     _icmp_about: Mapping[bytes, list[IcmpError]] = field(init=False, repr=False, compare=False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -11,14 +11,17 @@ from ..errors import ExperimentError
 from ..findings import Evidence, Finding, Holder, describe, judge
 from ..findings.table import Side
 from ..kernel import SocketSample
+from ..kernel.events import Event
 from ..render import svg, terminal
 from ..render.ladder import Ladder, StateMark, Step, from_connection
 from ..tcp.connection import Connection
-from ..tcp.states import State
-from ..tcp.tracker import Tracker
+from ..tcp.tracker import TrackerOf
 from ..tcp.transcript import compare, lines_of
 from ..wire.notation import Line, parse_transcript
+from .account import EVERYWHERE, accounts
 from .judgement import Check, Verdict, check
+from .live import LiveConnection
+from .timeline import Moment, timeline
 
 
 class Experiment:
@@ -28,6 +31,9 @@ class Experiment:
     connections  the connections to the server under study, in the order they began
     steps        what the programs did, when
     samples      changes in the kernel's tables, as sock_diag or psutil shows them
+    events       what the kernel's tracepoints told, in order
+    untold       why they did not tell all; "" when they did
+    networks     the networks that it was in: another one's sockets may have the same addresses
     """
 
     def __init__(
@@ -38,17 +44,27 @@ class Experiment:
         *,
         server: tuple[str, int] | None,
         holders: Mapping[Side, SocketSample],
+        events: Sequence[Event] = (),
+        untold: str = "",
+        networks: Container[int] = EVERYWHERE,
     ) -> None:
         self.recording = recording
         self.steps = steps
         self.samples = samples
+        self.events = events
         self._holders = holders
-        found = Tracker(keep=True).feed_all(recording.segments()).connections
+        found = TrackerOf(LiveConnection, keep=True).feed_all(recording.segments()).connections
         port = str(server[1]) if server else None
         self.connections = [c for c in found if port is None or c.addresses[1].port == port]
+        told = accounts(self.connections, events, samples, problem=untold, networks=networks)
+        for connection, account in zip(self.connections, told, strict=True):
+            connection.account = account
+            connection.holders = ()
+        if self.connections:
+            self.connections[0].holders = self.evidence.holders
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> LiveConnection:
         """The first connection.  ExperimentError when there was none."""
         if not self.connections:
             raise ExperimentError("no connection to the server was captured")
@@ -68,6 +84,7 @@ class Experiment:
                 for side, s in self._holders.items()
                 if s.pid is not None
             ),
+            reset_reason=self.connections[0].reset_reason_in_words if self.connections else "",
         )
 
     @cached_property
@@ -140,31 +157,17 @@ class Experiment:
 
     # ------------------------------------------------------------ states, ladder, files
 
-    def states(self, side: str) -> list[str]:
-        """The states the kernel was seen to have for one end of the first connection, in order.
-
-        Sampled: a state that lasted less than a sampling interval may be missing.
-        """
-        return [mark.state for mark in self.marks() if mark.side == side]
+    def states(self, side: Side) -> list[str]:
+        """The states that the kernel told of one end of the first connection: see `LiveConnection.states`."""
+        return self.connection.states(side) if self.connections else []
 
     def marks(self) -> list[StateMark]:
         """The kernel's state changes of the first connection; a change of holder alone is none."""
-        if not self.connections:
-            return []
-        client, server = ((a.host, int(a.port)) for a in self.connection.addresses)
-        ends: tuple[tuple[Side, tuple[object, object]], ...] = (
-            ("client", (client, server)),
-            ("server", (server, client)),
-        )
-        marks: list[StateMark] = []
-        now: dict[Side, str] = {}
-        for sample in self.samples:
-            state = str(sample.state or State.CLOSED)
-            for side, pair in ends:
-                if (sample.local, sample.remote) == pair and now.get(side) != state:
-                    now[side] = state
-                    marks.append(StateMark(sample.time_ns, side, state, sample.witness))
-        return marks
+        return self.connection.account.marks if self.connections else []
+
+    def timeline(self) -> list[Moment]:
+        """All that any witness told of the first connection, on one clock."""
+        return timeline(self.connection, self.samples, self.steps) if self.connections else []
 
     def state_rows(self) -> list[dict[str, object]]:
         """Every state change by witness, in order of time, as `run --json` prints them."""

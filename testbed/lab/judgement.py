@@ -40,6 +40,11 @@ def check(witness: str, statement: str, holds: bool, detail: str = "") -> Check:
 
 
 def worst(checks: Iterable[Check]) -> Verdict:
-    """The verdict of them all; none at all is inconclusive: nothing was shown."""
+    """The verdict of them all; none at all is inconclusive: nothing was shown.
+
+    A check that was skipped, as this machine has no such witness, does not count beside others.
+    """
     order = list(Verdict)
-    return max((c.verdict for c in checks), key=order.index, default=Verdict.INCONCLUSIVE)
+    verdicts = [c.verdict for c in checks]
+    asked = [verdict for verdict in verdicts if verdict is not Verdict.SKIPPED]
+    return max(asked or verdicts, key=order.index, default=Verdict.INCONCLUSIVE)

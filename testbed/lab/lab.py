@@ -24,8 +24,11 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from ..capture import Tcpdump
-from ..errors import ExperimentError, UsageError, WitnessTimeout
+from ..errors import CapabilityError, ExperimentError, UsageError, WitnessTimeout
 from ..kernel import Sampler, SocketSample
+from ..kernel.callers import network
+from ..kernel.events import Event
+from ..kernel.tracepoints import Tracepoints
 from ..net.firewall import Drop
 from ..net.private import PrivateNetwork
 from ..render.ladder import Step
@@ -42,6 +45,9 @@ from .scripted import Client, ScriptedServer
 SERVERS: dict[str, type[Server]] = {"echo": EchoServer, "rpc": RpcServer, "http": HttpServer}
 Side = Literal["client", "server"]
 Network = Literal["private", "here"]
+
+NO_PORT = 0
+"""What the tracepoints listen to until the server has one."""
 
 SAMPLE_EVERY = 0.02
 """Seconds between two looks at the kernel's tables."""
@@ -81,7 +87,9 @@ class Lab:
         self.steps: list[Step] = []
         self.checks: list[Check] = []
         self.clients: list[Client] = []
-        self.address: tuple[str, int] | None = None
+        self.tracepoints: Tracepoints | None = None
+        self.untold = self.untold_remedy = ""
+        self._address: tuple[str, int] | None = None
         self.server: Server | ServerProcess | None = None
         self._experiment: Experiment | None = None
         self._stack = contextlib.AsyncExitStack()
@@ -96,12 +104,28 @@ class Lab:
                     network.sysctl(name, value)
             elif self.sysctls:
                 raise UsageError("sysctls are set in a private network only: Lab(net='private', sysctls=...)")
+            listening = asyncio.create_task(self._listen_to_kernel())
+            stack.push_async_callback(self._stop_listening, listening)
             self.capture = await stack.enter_async_context(
                 Tcpdump(interface=self.interface, filter=self.filter, snaplen=self.snaplen)
             )
+            await listening
             self.sampler = await stack.enter_async_context(Sampler(interval=SAMPLE_EVERY, pids=[os.getpid()]))
             self._stack = stack.pop_all()
         return self
+
+    async def _listen_to_kernel(self) -> None:
+        """Have the kernel tell every change of state, where it may; else say why not."""
+        tracepoints = Tracepoints(ports=[NO_PORT])
+        try:
+            self.tracepoints = await tracepoints.__aenter__()
+        except CapabilityError as error:
+            self.untold, self.untold_remedy = error.what, error.remedy
+
+    async def _stop_listening(self, listening: asyncio.Task[None]) -> None:
+        await asyncio.wait([listening])
+        if self.tracepoints is not None:
+            await self.tracepoints.__aexit__(None, None, None)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -118,12 +142,19 @@ class Lab:
             return
         holders = self._holders()
         recording = await self.capture.cut()
+        events: list[Event] = []
+        if self.tracepoints is not None:
+            await self.tracepoints.drain()
+            events, self.untold = self.tracepoints.events, self.tracepoints.problem
         self._experiment = Experiment(
             recording,
             tuple(self.steps),
             tuple(self.sampler.changes),
             server=self.address,
             holders=holders,
+            events=events,
+            untold=self.untold,
+            networks={network()},
         )
 
     @property
@@ -139,6 +170,17 @@ class Lab:
         return self.experiment
 
     # ------------------------------------------------------------ servers and clients
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Where the server under study listens."""
+        return self._address
+
+    @address.setter
+    def address(self, address: tuple[str, int]) -> None:
+        self._address = address
+        if self.tracepoints is not None:
+            self.tracepoints.only(address[1])
 
     async def serve(
         self, kind: str = "echo", *, ending: str = "polite", process: bool = False, **options: Any
@@ -158,7 +200,7 @@ class Lab:
             started = await ServerProcess.start(kind, arguments)
             self._stack.push_async_callback(started.end)
             self.sampler.pids = [*self.sampler.pids, started.pid]
-            self.server, self.address = started, started.address
+            self.server, address = started, started.address
         else:
             try:
                 server = SERVERS[kind](ending=ending, **options)
@@ -169,8 +211,9 @@ class Lab:
                 raise ExperimentError(
                     f"the {kind} server cannot listen: {error.strerror or error}"
                 ) from error
-            self.server, self.address = server, server.address
-        return self.address
+            self.server, address = server, server.address
+        self.address = address
+        return address
 
     def listen(self, port: int = 0, *, host: str = "127.0.0.1", backlog: int = 128) -> ScriptedServer:
         """A server that does nothing but what the script says."""

@@ -26,8 +26,11 @@ CAP_NET_ADMIN: Final = 12
 CAP_NET_RAW: Final = 13
 CAP_SYS_ADMIN: Final = 21
 
-_MS_NOSUID_NODEV_NOEXEC: Final = 0xE
 _MS_PRIVATE_RECURSIVE: Final = 1 << 18 | 1 << 14
+_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
+_FD_CLOEXEC: Final = 1
+_FSCONFIG_CREATE: Final = 6
+_NODEV_NOSUID_NOEXEC: Final = 0x2 | 0x4 | 0x8
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_CAP_AMBIENT: Final = 47
@@ -76,8 +79,29 @@ def mount_own_proc() -> None:
     nothing, none = ctypes.c_void_p(), ctypes.c_char_p(b"none")
     _call("mount", none, ctypes.c_char_p(b"/"), nothing, ctypes.c_ulong(_MS_PRIVATE_RECURSIVE), nothing)
     proc = ctypes.c_char_p(b"proc")
-    flags = ctypes.c_ulong(_MS_NOSUID_NODEV_NOEXEC)
+    flags = ctypes.c_ulong(_NODEV_NOSUID_NOEXEC)
     _call("mount", proc, ctypes.c_char_p(b"/proc"), proc, flags, nothing)
+
+
+def detached_mount(filesystem: str) -> int:
+    """A new mount of `filesystem` that is attached to no folder: its descriptor, and gone with it.
+
+    The calls have the same numbers on every architecture (include/uapi/asm-generic/unistd.h).
+    EPERM without CAP_SYS_ADMIN over the machine; ENODEV where the kernel has no such file system.
+    """
+    context = _call("syscall", ctypes.c_long(_FSOPEN), filesystem.encode(), ctypes.c_uint(_FD_CLOEXEC))
+    try:
+        arguments = (ctypes.c_int(context), ctypes.c_uint(_FSCONFIG_CREATE), None, None, ctypes.c_int(0))
+        _call("syscall", ctypes.c_long(_FSCONFIG), *arguments)
+        return _call(
+            "syscall",
+            ctypes.c_long(_FSMOUNT),
+            ctypes.c_int(context),
+            ctypes.c_uint(_FD_CLOEXEC),
+            ctypes.c_uint(_NODEV_NOSUID_NOEXEC),
+        )
+    finally:
+        os.close(context)
 
 
 def _prctl(option: int, second: int, third: int = 0) -> None:

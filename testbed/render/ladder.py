@@ -47,13 +47,16 @@ class Step(NamedTuple):
     text: str
 
 
+WitnessOfState = Literal["psutil", "sock_diag", "tracepoint"]
+
+
 class StateMark(NamedTuple):
     """One end's state as the kernel told it."""
 
     time_ns: int
     side: Side
     state: str
-    witness: Literal["psutil", "sock_diag", "tracepoint"]
+    witness: WitnessOfState
 
 
 class Ghost(NamedTuple):

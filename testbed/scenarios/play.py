@@ -11,11 +11,14 @@ from typing import Literal
 
 from ..errors import CapabilityError, Error
 from ..findings import Severity
+from ..kernel.events import REASONS
 from ..lab import Check, Experiment, Lab, Verdict
+from ..lab.cross_examination import check_agreement, check_counts
 from ..lab.judgement import check
 from .result import RunResult
 from .scenario import Scenario
 
+TRACEPOINTS_REMEDY = "run as root on Linux 6.10 or later, where tracepoints tell it"
 Progress = Callable[[str], None]
 
 
@@ -77,6 +80,7 @@ async def _play_once(
         checks=checks,
         transcript=tuple(experiment.transcript()),
         states=tuple(experiment.state_rows()),
+        timeline=tuple(experiment.timeline()),
         findings=tuple(experiment.findings),
         words=experiment.story if experiment.connections else "",
         ladder=experiment.ladder(title) if experiment.connections else None,
@@ -116,5 +120,23 @@ def judge_experiment(scenario: Scenario, experiment: Experiment, during: list[Ch
             "; ".join(f"{f.code}: {f.text}" for f in unexpected),
         )
     )
+    checks.append(check_agreement(experiment.connections, remedy=TRACEPOINTS_REMEDY))
+    if (counts := check_counts(experiment.connections)) is not None:
+        checks.append(counts)
+    if scenario.reset:
+        checks.append(_check_reason(scenario.reset, experiment))
     checks.extend(scenario.after(experiment))
     return checks
+
+
+def _check_reason(expected: str, experiment: Experiment) -> Check:
+    """Why the kernel says that it sent the RST."""
+    statement = f"the kernel's reason for the RST is {expected} ({REASONS[expected]})"
+    accounts = [connection.account for connection in experiment.connections]
+    told = [reset.reason for account in accounts for reset in account.resets_sent]
+    if any(told):
+        return check("kernel", statement, expected in told, f"it was {', '.join(map(str, told))}")
+    problem = next((account.problem for account in accounts if account.problem), "")
+    if not problem and not told:
+        return check("kernel", statement, False, "it sent none")
+    return Check("kernel", statement, Verdict.SKIPPED, f"{problem or 'it gives none'}: {TRACEPOINTS_REMEDY}")

@@ -8,6 +8,7 @@ from typing import Any
 from ..findings import Finding
 from ..lab import Check, Verdict
 from ..lab.judgement import worst
+from ..lab.timeline import Moment
 from ..render.ladder import Ladder
 
 
@@ -18,6 +19,7 @@ class RunResult:
     seconds    how long it took
     checks     every statement held against a witness
     words      the connection in words
+    timeline   what every witness told, in order of time
     ladder     None where no connection was seen
     captured   packets recorded; `dropped` None where nobody said
     artifacts  files written, by kind
@@ -31,6 +33,7 @@ class RunResult:
     checks: tuple[Check, ...] = ()
     transcript: tuple[str, ...] = ()
     states: tuple[dict[str, Any], ...] = ()
+    timeline: tuple[Moment, ...] = ()
     findings: tuple[Finding, ...] = ()
     words: str = ""
     ladder: Ladder | None = None
@@ -57,13 +60,18 @@ class RunResult:
             return self.problem
         bad = [c for c in self.checks if c.verdict is self.verdict]
         if self.verdict is Verdict.PASS:
-            witnesses = ", ".join(dict.fromkeys(c.witness for c in self.checks))
-            return f"{len(self.checks)} statements hold, put to {witnesses}"
+            held = [c for c in self.checks if c.verdict is Verdict.PASS]
+            witnesses = ", ".join(dict.fromkeys(c.witness for c in held))
+            skipped = len(self.checks) - len(held)
+            more = f"; {skipped} could not be asked here" if skipped else ""
+            return f"{len(held)} statements hold, put to {witnesses}{more}"
         return "; ".join(f"{c.witness}: not so that {c.statement}" for c in bad)
 
-    def to_json(self) -> dict[str, Any]:
-        """The row of ``runs`` in ``testbed.run/1``."""
+    def to_json(self, *, timeline: bool = False) -> dict[str, Any]:
+        """The row of ``runs`` in ``testbed.run/1``, with its timeline if that is asked for."""
+        more = {"timeline": [moment.to_json() for moment in self.timeline]} if timeline else {}
         return {
+            **more,
             "scenario": self.scenario,
             "verdict": str(self.verdict),
             "why": self.why,

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import CapabilityError
+from ..kernel import trace_source
 from ..net import sysctl
 from ..net.private import enter_private_network
-from ..net.workers import Job, Tell, side_by_side, while_wanted
+from ..net.workers import Job, Tell, side_by_side
 from .play import play
 from .result import RunResult
 from .scenario import find
@@ -38,7 +39,7 @@ def run(
         elif kind == "result":
             yield value
         else:
-            yield RunResult(job.name, seconds, problem=f"its process ended with status {value}", seen=False)
+            yield RunResult(job.name, seconds, problem="its process was ended from outside", seen=False)
 
 
 def _work(name: str, net: Network, out: Path | None, tell: Tell) -> RunResult:
@@ -52,6 +53,8 @@ def _work(name: str, net: Network, out: Path | None, tell: Tell) -> RunResult:
                 sysctl.set(key, value)
         elif scenario.sysctls:
             raise CapabilityError("it changes settings of the kernel's TCP", "run it in a private network")
-        return asyncio.run(while_wanted(play(scenario, out=out, progress=tell)))
+        return asyncio.run(play(scenario, out=out, progress=tell))
     except CapabilityError as error:
         return RunResult(name, time.monotonic() - began, problem=error.what, remedy=error.remedy)
+    finally:
+        trace_source.release()  # a worker ends without exit handlers

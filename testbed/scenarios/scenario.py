@@ -47,6 +47,7 @@ class Scenario:
     attempts    how often it may be tried where the machine's speed decides what the kernel does, such
                 as whether the application is quicker than the delayed ACK; the result tells how often
     seconds     its longest timer, for the progress display
+    reset       why the kernel must say that it sent the RST (include/net/rstreason.h), where one is sent
     sysctls     net.ipv4 settings of its network
     mtu         of its loopback, in bytes
     after       more to hold the experiment to
@@ -63,6 +64,7 @@ class Scenario:
     connections: int = 1
     attempts: int = 1
     seconds: float = 1.0
+    reset: str = ""
     sysctls: Mapping[str, int | str] = field(default_factory=dict)
     mtu: int = 1500
     after: Callable[[Experiment], Iterable[Check]] = _nothing_more

@@ -10,6 +10,7 @@ four-tuple has.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
+from typing import Generic, Self, TypeVar
 
 from ..wire.segment import ACK, RST, SYN, Segment, endpoints, reverse
 from .connection import Connection
@@ -17,19 +18,23 @@ from .connection import Connection
 WELL_KNOWN = 1024
 
 
-class Tracker:
-    """Feeds segments to their connections.
+Kind = TypeVar("Kind", bound=Connection)
+
+
+class TrackerOf(Generic[Kind]):
+    """Feeds segments to their connections, which it makes of the class `kind`.
 
     keep   keep every segment of each connection (`Connection.exchanges`), or of those with these
            numbers alone: for ladders and transcripts; a summary needs none
     """
 
-    def __init__(self, *, keep: bool | Container[int] = False) -> None:
+    def __init__(self, kind: type[Kind], *, keep: bool | Container[int] = False) -> None:
+        self.kind = kind
         self.keep = keep
-        self.connections: list[Connection] = []
-        self._flows: dict[bytes, tuple[Connection, bool]] = {}
+        self.connections: list[Kind] = []
+        self._flows: dict[bytes, tuple[Kind, bool]] = {}
 
-    def feed(self, segment: Segment) -> Connection:
+    def feed(self, segment: Segment) -> Kind:
         """Take one segment; returns the connection it belongs to."""
         entry = self._flows.get(segment.flow)
         if entry is None or (segment.flags & SYN and self._begins_anew(segment, *entry)):
@@ -38,13 +43,13 @@ class Tracker:
         connection.feed(segment, from_client)
         return connection
 
-    def feed_all(self, segments: Iterable[Segment]) -> Tracker:
+    def feed_all(self, segments: Iterable[Segment]) -> Self:
         """Take every segment of an iterable."""
         for segment in segments:
             self.feed(segment)
         return self
 
-    def __iter__(self) -> Iterator[Connection]:
+    def __iter__(self) -> Iterator[Kind]:
         return iter(self.connections)
 
     @staticmethod
@@ -64,16 +69,23 @@ class Tracker:
             return ended and end.saw_syn  # else it is the connection's own SYN, captured late
         return True
 
-    def _open(self, segment: Segment, *, reused: bool) -> tuple[Connection, bool]:
+    def _open(self, segment: Segment, *, reused: bool) -> tuple[Kind, bool]:
         from_client, roles = _roles(segment)
         client_flow = segment.flow if from_client else reverse(segment.flow)
         number = len(self.connections) + 1
         keep = self.keep if isinstance(self.keep, bool) else number in self.keep
-        connection = Connection(number, client_flow, segment, roles=roles, keep=keep, port_reused=reused)
+        connection = self.kind(number, client_flow, segment, roles=roles, keep=keep, port_reused=reused)
         self.connections.append(connection)
         self._flows[client_flow] = (connection, True)
         self._flows[reverse(client_flow)] = (connection, False)
         return self._flows[segment.flow]
+
+
+class Tracker(TrackerOf[Connection]):
+    """Feeds segments to their connections."""
+
+    def __init__(self, *, keep: bool | Container[int] = False) -> None:
+        super().__init__(Connection, keep=keep)
 
 
 def _roles(segment: Segment) -> tuple[bool, str]:

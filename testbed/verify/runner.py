@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from ..errors import CapabilityError, Error, UsageError
 from ..net import sysctl
 from ..net.private import enter_private_network
-from ..net.workers import Job, Tell, side_by_side, while_wanted
+from ..net.workers import Job, Tell, side_by_side
 from .artifacts import save
 from .checks import Check, find_check, missing
 from .dialogue import dialogue_of
@@ -45,7 +45,7 @@ def look(plan: Plan) -> Survey:
                 return news.value
             raise _raised(*news.value)
         if news.kind == "lost":
-            raise TargetError(f"the process that looked at the server ended with status {news.value}")
+            raise TargetError("the process that looked at the server was ended from outside")
     raise AssertionError("a job has a result or is lost")
 
 
@@ -79,7 +79,7 @@ def run(
             continue
         _, _, _, case, number = job.arguments
         if kind == "lost":
-            value = Outcome(Verdict.INCONCLUSIVE, f"its process ended with status {value}"), {}
+            value = Outcome(Verdict.INCONCLUSIVE, "its process was ended from outside"), {}
         outcome, artifacts = value
         done = parts.setdefault(job.name, [])
         done.append(_Part(case, number, outcome, artifacts, took))
@@ -121,7 +121,7 @@ def _look(plan: Plan, tell: Tell) -> Survey | tuple[str, str, str]:
     try:
         if not plan.attached:
             enter_private_network()
-        return asyncio.run(while_wanted(_survey(plan)))
+        return asyncio.run(_survey(plan))
     except CapabilityError as error:
         return "capability", error.what, error.remedy
     except UsageError as error:
@@ -151,7 +151,7 @@ def _perform(
             enter_private_network()
             for key, value in check.sysctls.items():
                 sysctl.set(key, value)
-        return asyncio.run(while_wanted(_judged(check, plan, known, case, number)))
+        return asyncio.run(_judged(check, plan, known, case, number))
     except (Error, OSError) as error:
         return Outcome(Verdict.INCONCLUSIVE, f"it broke off: {error}"), {}
 

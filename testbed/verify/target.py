@@ -90,7 +90,6 @@ class Target:
             here = [row for row in listeners if row.local[1] == self._plan.port]
             if here:
                 self.address = _reachable(here)
-                self._find_main(here)
                 return
             now = time.monotonic()
             if self.all_ended_ns is not None:
@@ -114,10 +113,11 @@ class Target:
             f"or say --port {listeners[0].local[1]}"
         )
 
-    def _find_main(self, listeners: list[DiagSocket]) -> None:
+    def find_main(self) -> None:
         """Where the command has ended and left a daemon, the oldest holder of the listener is it."""
-        if self.ended is None:
+        if self.ended is None or self.main != self._process.pid:
             return
+        listeners = find_listener(self._kernel, self._plan.port)
         pids = self.pids()
         holders = {owner.pid for row in listeners for owner in owners(row.inode, pids) if owner.pid in pids}
         if holders:
@@ -136,6 +136,7 @@ class Target:
 
     def send(self, number: signal.Signals) -> int:
         """Send `number` to the main process; the time, in nanoseconds, just before."""
+        self.find_main()
         now = time.time_ns()
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.main, number)
@@ -230,6 +231,7 @@ class Target:
             self._loop.remove_reader(self._process.reports)
 
     def _read_output(self) -> None:
+        """Take what it printed; a flood is drained, so that it never waits for us."""
         with contextlib.suppress(BlockingIOError):
             chunk = os.read(self._reading, _CHUNK)
             if not chunk:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from testbed.errors import UsageError
+from testbed.errors import CapabilityError, UsageError
+from testbed.kernel import tracefs
 from testbed.scenarios import run
 
 MARK = "TESTBED_TEST_RUN"
@@ -51,6 +53,46 @@ def test_a_killed_run_leaves_nothing(
     while left := marked(mark):
         assert time.monotonic() < deadline, f"still running: {[p.cmdline() for p in left]}"
         time.sleep(0.05)
+
+
+KILLS = int(os.environ.get("TESTBED_KILLS", "4"))
+
+
+@pytest.mark.timeout(30 + 10 * KILLS)
+def test_what_a_kill_leaves_the_next_command_sweeps(tmp_path: Path, live: None) -> None:
+    """SIGKILL at random moments: no process, temporary file or tracing instance after the next command."""
+    moments = random.Random(os.environ.get("TESTBED_SEED"))
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    for number in range(KILLS):
+        mark = uuid.uuid4().hex
+        environment = {**os.environ, MARK: mark, "TMPDIR": str(temporary)}
+        command = [sys.executable, "-m", "testbed", "run", "four-way-close", "unread-data", "missing-fin"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
+        process = subprocess.Popen(command, **quiet)  # type: ignore[call-overload]
+        after = moments.uniform(0, 1.5)
+        time.sleep(after)
+        process.kill()
+        process.wait(timeout=20)
+        following = subprocess.run(
+            [sys.executable, "-m", "testbed", "run", "refused"], env=environment, check=False, timeout=60
+        )
+        assert following.returncode == 0
+        deadline = time.monotonic() + 20
+        while left := [*marked(mark), *instances_of_the_dead()]:
+            assert time.monotonic() < deadline, f"kill {number} after {after:.3f} s left {left}"
+            time.sleep(0.05)
+        assert list(temporary.iterdir()) == [], f"kill {number} after {after:.3f} s"
+
+
+def instances_of_the_dead() -> list[str]:
+    """Tracing instances of ours whose process is no more; none where this user may not look."""
+    try:
+        folder = tracefs.root() / "instances"
+        names = [path.name for path in folder.glob(f"{tracefs.PREFIX}*")]
+    except (CapabilityError, OSError):
+        return []
+    return [name for name in names if not psutil.pid_exists(int(name.split("-")[1]))]
 
 
 def test_an_unknown_name_is_refused_before_anything_starts() -> None:

@@ -56,6 +56,7 @@ SCENARIO = Scenario(
     """,
     findings=("reset", "keepalive-unanswered"),
     seconds=IDLE + INTERVAL * COUNT + 1.0,
+    reset="TCP_KEEPALIVE_TIMEOUT",
     lesson="Without keepalive this server would wait for ever; with Linux's default of two hours, nearly so.",
     after=after,
 )

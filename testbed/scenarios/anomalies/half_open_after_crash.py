@@ -37,6 +37,7 @@ SCENARIO = Scenario(
         > R 8:8(0)
     """,
     findings=("reset",),
+    reset="NO_SOCKET",
     lesson="A server that only listens never notices: without keepalive a half-open connection lasts for "
     "ever.",
 )

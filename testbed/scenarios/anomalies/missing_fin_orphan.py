@@ -75,6 +75,7 @@ SCENARIO = Scenario(
         > R 106:106(0)
     """,
     findings=("missing-fin", "reset"),
+    reset="NO_SOCKET",
     lesson="Half of a leak can disappear by itself: the client's kernel forgets after tcp_fin_timeout, "
     "the server's only learns of it by a probe.",
     seconds=FIN_TIMEOUT * 1.125 + KEEPALIVE,

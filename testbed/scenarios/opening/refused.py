@@ -23,6 +23,7 @@ SCENARIO = Scenario(
     """,
     exact=True,
     findings=("refused",),
+    reset="NO_SOCKET",
     lesson="Refused means that the host is there and says that nobody listens. "
     "Silence (a firewall, a host that is down) looks different: the SYN is repeated.",
 )

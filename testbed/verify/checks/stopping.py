@@ -61,7 +61,7 @@ async def _stop_with(stage: Stage, peer: Peer, kind: str) -> Outcome:
         return Outcome(
             verdict,
             f"the {kind} connection was reset{at(rst)} {seconds(between(told, end))} after {signal}, with "
-            f"nothing unread{'' if gone else _still(left)}",
+            f"nothing unread{'' if gone else _still(stage, left)}",
             "a client that sends its next request at that moment gets ECONNRESET and cannot know whether it "
             "was executed; logs fill with resets at each deploy",
             "close() the connection (FIN) instead of aborting it",
@@ -72,7 +72,7 @@ async def _stop_with(stage: Stage, peer: Peer, kind: str) -> Outcome:
         closed = f"FIN{at(fin)} {seconds(between(told, fin))} after {signal}, but" if fin else "no FIN, and"
         return Outcome(
             Verdict.FAIL,
-            f"{closed} {grace} after {signal} with one {kind} connection open{_still(left)}",
+            f"{closed} {grace} after {signal} with one {kind} connection open{_still(stage, left)}",
             measured=measured,
             frames=frames(fin),
         )
@@ -126,7 +126,12 @@ async def stop_in_flight(stage: Stage) -> Outcome:
     parts = [_answered(stage, told, peer, asked, under_way.reply) for peer, asked in clients]
     if not gone:
         parts.append(
-            Outcome(Verdict.FAIL, _still(left).removeprefix("; "), HANGS, "leave when the last reply is out")
+            Outcome(
+                Verdict.FAIL,
+                _still(stage, left).removeprefix("; "),
+                HANGS,
+                "leave when the last reply is out",
+            )
         )
     outcome = together(alike(parts), **_ended(stage, told))
     case = stage.case.replace(" ", "_")
@@ -318,8 +323,11 @@ def _ended(stage: Stage, told: int) -> dict[str, Any]:
     }
 
 
-def _still(left: list[str]) -> str:
-    return f"; still running: {', '.join(left) or 'nobody'}"
+def _still(stage: Stage, left: list[str]) -> str:
+    """Who is left; a wrapper that took the signal and did not hand it on is told of."""
+    alone = "; the command itself has ended (a shell? write `exec` before its last command)"
+    hint = alone if left and stage.target.main_ended else ""
+    return f"; still running: {', '.join(left) or 'nobody'}{hint}"
 
 
 CHECKS: Final = (
