@@ -56,7 +56,7 @@ def together(parts: Sequence[Outcome], **measured: Any) -> Outcome:
     verdict = worst(part.verdict for part in parts)
     telling = [part for part in parts if part.verdict is verdict]
     if verdict in (Verdict.PASS, Verdict.INFO):
-        telling += [part for part in parts if part not in telling]
+        telling += [p for p in parts if p not in telling and p.verdict is not Verdict.SKIPPED]
     figures: dict[str, Any] = dict(measured)
     for part in parts:
         figures.update(part.measured)

@@ -61,8 +61,7 @@ _ROWS: Final = (
     ),
     Profile(
         "postgres", ("postgres", "postmaster"), _INT, 30.0,
-        "INT is the fast shutdown; TERM, the smart one, waits for every client to leave (postgres docs, "
-        "18.5)",
+        "INT is the fast shutdown; TERM, the smart one, waits for all clients (postgres docs, 18.5)",
     ),
     Profile("redis", ("redis-server", "valkey-server"), _TERM, 10.0, "TERM saves if configured to, and exits"),
     Profile("memcached", ("memcached",), _TERM, 10.0, "TERM ends at once"),

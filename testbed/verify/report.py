@@ -84,6 +84,8 @@ def subject(done: Verification) -> list[str]:
         facts.append("keeps connections" if known.keeps else "closes after each reply")
     if known.under_way is not None:
         facts.append(f"slow request: {known.under_way.how}")
+    if known.daemon:
+        facts.append("a daemon: the command ends when it is up")
     if known.deferred:
         facts.append("TCP_DEFER_ACCEPT")
     return facts

@@ -116,6 +116,8 @@ class Stage:
                 self.address = self.target.address
                 self.dialogue = dialogue_of(self.plan, self.address[0])
         took = time.monotonic() - began
+        if self.survey is not None and self.survey.daemon:
+            await self.target.until(lambda: self.target.ended is not None, self.plan.start)
         if warm:
             await self._warm_up()
         return took

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from ..tcp.states import State
@@ -51,6 +51,7 @@ class Survey:
     reply        what an ordinary request draws; None where none is made (protocol `none`)
     keeps        it leaves the connection open after a reply
     under_way    a request that takes a while, None with `no_under_way` saying why
+    daemon       the command ends when it has left a server in the background
     deferred     a connection is not handed to it before its first byte (TCP_DEFER_ACCEPT)
     """
 
@@ -62,10 +63,17 @@ class Survey:
     under_way: UnderWay | None = None
     no_under_way: str = ""
     deferred: bool = False
+    daemon: bool = False
 
 
 async def survey(stage: Stage) -> Survey:
     """Learn what there is to know.  TargetError where the server cannot be used as the plan says."""
+    known = await _talked_to(stage)
+    daemon = bool(stage.targets) and stage.target.ended is not None
+    return replace(known, daemon=daemon)
+
+
+async def _talked_to(stage: Stage) -> Survey:
     started = await stage.start()
     processes = len(stage.pids())
     deferred = await _defers(stage)
