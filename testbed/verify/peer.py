@@ -288,6 +288,12 @@ class Peer:
         return self.stage.kernel.lookup(self.stage.address, self.local)
 
     @property
+    def waiting(self) -> int:
+        """Bytes that lie in this client's own kernel, unread; the server's FIN counts as one."""
+        row = self.stage.kernel.lookup(self.local, self.stage.address)
+        return row.rqueue if row is not None else 0
+
+    @property
     def seen(self) -> Seen:
         """What the wire shows of it, once the stage has cut its capture."""
         return self.stage.seen(self)

@@ -63,7 +63,7 @@ _ROWS: Final = (
         "postgres", ("postgres", "postmaster"), _INT, 30.0,
         "INT is the fast shutdown; TERM, the smart one, waits for all clients (postgres docs, 18.5)",
     ),
-    Profile("redis", ("redis-server", "valkey-server"), _TERM, 10.0, "TERM saves if configured to, and exits"),
+    Profile("redis", ("redis-server", "valkey-server"), _TERM, 10.0, "TERM saves if configured so, and ends"),
     Profile("memcached", ("memcached",), _TERM, 10.0, "TERM ends at once"),
     Profile("node", ("node", "nodejs"), _TERM, 10.0, "TERM ends at once unless the program handles it"),
     Profile("php-fpm", ("php-fpm",), _QUIT, 10.0, "QUIT is graceful, TERM is not (php-fpm(8))"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from ..dialogue import UPLOAD_SIZE
@@ -19,6 +20,13 @@ SHORT: Final = 2.0
 
 STALL: Final = 1.5
 """Seconds without progress after which a body is taken to be read no more: longer than most linger."""
+
+FIRST_PART: Final = 256 << 10
+"""Bytes of an upload that are sent before it is known whether it has been answered: more than a receive
+buffer holds that nobody reads."""
+
+LOOKS: Final = 0.5
+"""Seconds within which an answer to them has come."""
 
 SMALL_BUFFER: Final = 4096
 """SO_RCVBUF of a client that has little room: on a wire much of a reply is still on its way."""
@@ -179,19 +187,27 @@ async def early_reply(stage: Stage) -> Outcome:
     if told != "connected":
         return Outcome(Verdict.INCONCLUSIVE, f"a client could not connect: {told}")
     asked = await stage.asked(peer, upload)
-    sent, stopped = await peer.pour(UPLOAD_SIZE, stall=STALL)
+    sent, stopped = await peer.pour(FIRST_PART, stall=STALL)
+    if stopped == "sent" and not await stage.until(lambda: peer.waiting > 0, LOOKS):
+        more, stopped = await peer.pour(UPLOAD_SIZE - FIRST_PART, stall=STALL)
+        sent += more
+    elif stopped == "sent":  # a client that has not looked yet goes on for a while
+        await asyncio.sleep(LOOKS / 5)
+        more, stopped = await peer.pour(FIRST_PART // 4, stall=STALL)
+        sent += more
+        await asyncio.sleep(LOOKS / 5)
     peer.read()
-    whole = await peer.replied(asked, stage.plan.idle)
-    if stopped == "stalled" and whole and not await peer.over(STALL):
-        stopped = "stalled for good"
-    await peer.over(STALL if stopped == "sent" else stage.plan.idle)
+    await peer.replied(asked, stage.plan.idle)
+    await peer.over(STALL)
+    row = peer.kernel
+    unread = row.rqueue if row is not None and not peer.ended else 0
     peer.close()
-    await stage.until(lambda: peer.kernel is None or peer.kernel.small, STALL)
+    await stage.until(lambda: (row := peer.kernel) is None or row.small, STALL)
     await stage.cut()
-    return _replied_early(peer, asked, sent, stopped)
+    return _replied_early(peer, asked, sent, unread)
 
 
-def _replied_early(peer: Peer, asked: Asked, sent: int, stopped: str) -> Outcome:
+def _replied_early(peer: Peer, asked: Asked, sent: int, unread: int) -> Outcome:
     seen, reply = peer.seen, peer.reply_seen(asked)
     first, last = (
         seen.byte(0, by_client=False),
@@ -223,15 +239,15 @@ def _replied_early(peer: Peer, asked: Asked, sent: int, stopped: str) -> Outcome
             Verdict.FAIL if end or reply.size == 0 else Verdict.WARN,
             f"{sent} bytes into an upload of {UPLOAD_SIZE} the server {how}, its answer: {reply}",
             "a client that sends a large body never learns what was wrong with it",
-            "answer (RFC 9110, 15.5.14: 413 for a body that is too large), then read on for a while, then "
-            "close",
+            "answer (413 for a body that is too large: RFC 9110, 15.5.14), read on for a while, then close",
             measured,
             frames(first, end),
         )
-    if stopped == "stalled for good":
+    if unread:
         return Outcome(
             Verdict.WARN,
-            f"{reply}{at(first)} {sent} bytes into an upload; then it neither reads on nor closes",
+            f"{sent} bytes into an upload: {reply}{at(first)}; then it neither reads on ({unread} bytes lie in "
+            "its kernel) nor closes",
             "a client that sends its whole body before it reads is stuck",
             "read on for a while after an early answer, or close",
             measured,
@@ -281,8 +297,8 @@ CHECKS: Final = (
     Check(
         id="early-reply",
         question="Does an answer to an upload survive the server's own close?",
-        does=f"{UPLOAD_SIZE >> 20} MiB of body are sent without reading, with a receive buffer of "
-        f"{SMALL_BUFFER} bytes; then the reply is read",
+        does=f"an upload of {UPLOAD_SIZE >> 20} MiB is sent without reading, with a receive buffer of "
+        f"{SMALL_BUFFER} bytes; answered early, it goes on for a moment; then the reply is read",
         measures="when the answer came, RST behind it, bytes on the wire and bytes that could be read",
         passes="a whole answer and no RST, whether it came early or the body was read first",
         warns="answered early, and then the server neither reads nor closes",

@@ -15,7 +15,7 @@ from .table import Check, Need
 RACERS: Final = 24
 """Clients that ask just when the timeout fires."""
 
-BEFORE: Final = 0.012
+BEFORE: Final = 0.03
 AFTER: Final = 0.004
 """Seconds before and after it over which they are spread."""
 
