@@ -246,8 +246,8 @@ def _replied_early(peer: Peer, asked: Asked, sent: int, unread: int) -> Outcome:
     if unread:
         return Outcome(
             Verdict.WARN,
-            f"{sent} bytes into an upload: {reply}{at(first)}; then it neither reads on ({unread} bytes lie in "
-            "its kernel) nor closes",
+            f"{sent} bytes into an upload: {reply}{at(first)}; then it neither reads on ({unread} bytes "
+            "lie in its kernel) nor closes",
             "a client that sends its whole body before it reads is stuck",
             "read on for a while after an early answer, or close",
             measured,
