@@ -12,12 +12,14 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..kernel import DiagSocket
 from ..lab.scripted import Client, errno_name
 from ..render.ladder import Step
 from .dialogue import Request
+from .outcome import Outcome, Verdict
 from .replies import Reader, Reply
 from .seen import Seen
 
@@ -35,14 +37,21 @@ _RETURN_NOTHING: Final = struct.pack("HBBI", 6, 0, 0, 0)  # BPF_RET | BPF_K, 0: 
 
 
 class Asked:
-    """One request on a connection, and its reply as the client's program was told it."""
+    """One request on a connection, and its reply as the client's program was told it.
 
-    def __init__(self, request: Request, reader: Reader, begins: int) -> None:
+    request_begins, request_ends  where its bytes (TLS: its records) stand in what the client sent
+    begins, ends                  likewise the reply's; `ends` is 0 until it is whole
+    sent_ns, replied_ns           when it was sent, and when its reply was whole
+    """
+
+    def __init__(self, request: Request, reader: Reader, *, request_begins: int, begins: int) -> None:
         self.request = request
         self.reader = reader
+        self.request_begins = request_begins
+        self.request_ends = request_begins
         self.begins = begins
+        self.ends = 0
         self.sent_ns = 0
-        self.request_ends = 0
         self.replied_ns = 0
 
     @property
@@ -56,6 +65,7 @@ class Peer:
     number   1, 2... in the order in which they were made in this check
     local    its address, once `connect` was called
     asked    its requests
+    received the bytes that were read of it; sent, taken  those on the wire, TLS's records included
     ended    "EOF", or the name of the errno with which reading ended; None while it may be read
     """
 
@@ -67,12 +77,14 @@ class Peer:
         self.ended: str | None = None
         self.ended_ns = 0
         self.received = 0
-        self._sent = 0
+        self.sent = 0
+        self.taken = 0
         self._client = Client(stage.address, self._stamp, timeout=STEP_SECONDS)
         self._changed = asyncio.Event()
         self._reading = False
         self._tls: TlsLayer | None = None
         self._closed = False
+        self._over = False  # the server's FIN was read: more data would draw a reset
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
 
@@ -102,28 +114,31 @@ class Peer:
 
             self._tls = TlsLayer(self.stage.address[0])
             told = await self._tls.handshake(self.socket, STEP_SECONDS)
+            self.sent, self.taken = self._tls.sent, self._tls.taken
         if told == "connected" and read:
             self.read()
         return told
 
     async def ask(self, request: Request, *, size: int | None = None) -> Asked:
         """Send the first part of `request`."""
-        asked = Asked(request, self.stage.dialogue.reader(request, size), self.received)
+        reader = self.stage.dialogue.reader(request, size)
+        asked = Asked(request, reader, request_begins=self.sent, begins=self.taken)
         self.asked.append(asked)
         await self.send(request.first)
         asked.sent_ns = time.time_ns()
-        asked.request_ends = self._sent
+        asked.request_ends = self.sent
         return asked
 
     async def finish(self, asked: Asked) -> None:
         """Send the rest of a request that was held back."""
         await self.send(asked.request.rest)
-        asked.request_ends = self._sent
+        asked.request_ends = self.sent
 
     async def send(self, data: bytes) -> str:
         """Send; ``sent`` or the name of the errno."""
-        self._sent += len(data)
-        return await self._client.send(self._tls.encrypt(data) if self._tls else data)
+        raw = self._tls.encrypt(data) if self._tls else data
+        self.sent += len(raw)
+        return await self._client.send(raw)
 
     async def pour(self, size: int, *, stall: float) -> tuple[int, str]:
         """Send `size` bytes of body: how many went, and ``sent``, ``stalled``, or the name of the errno.
@@ -138,7 +153,9 @@ class Peer:
             record = memoryview(self._tls.encrypt(data) if self._tls else data)
             while record:
                 try:
-                    record = record[self.socket.send(record) :]
+                    gone = self.socket.send(record)
+                    self.sent += gone
+                    record = record[gone:]
                 except BlockingIOError:
                     if not await self._writable(stall):
                         return sent, self._client.told("send()", "stalled")
@@ -146,7 +163,6 @@ class Peer:
                     return sent, self._client.told("send()", errno_name(error))
             sent += len(data)
             await asyncio.sleep(0)  # the capture is read in this loop too
-        self._sent += sent
         return sent, "sent"
 
     async def _writable(self, within: float) -> bool:
@@ -193,7 +209,7 @@ class Peer:
         self.socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filter_program)
 
     def _goodbye_tls(self) -> None:
-        if self._tls is not None and not self._tls.said_goodbye:
+        if self._tls is not None and not self._tls.said_goodbye and not self._over:
             data = self._tls.goodbye()
             if data:
                 self.socket.send(data)
@@ -228,18 +244,22 @@ class Peer:
             self._end(errno_name(error))
             return
         if not data:
+            self._over = True
             self._end("EOF")
             return
+        self.taken += len(data)
         plain = self._tls.decrypt(data) if self._tls else data
         if plain:
             self._take(plain)
+        if self._tls is not None and self._tls.close_notify:
+            self._end("EOF")  # the peer's last word (RFC 8446, 6.1), whether or not its FIN is there
 
     def _take(self, data: bytes) -> None:
         self.received += len(data)
         self._stamp(f"recv({len(data)} bytes)")
         asked = self._unanswered()
         if asked is not None and asked.reader.feed(data).complete:
-            asked.replied_ns = time.time_ns()
+            asked.replied_ns, asked.ends = time.time_ns(), self.taken
         self._tell()
 
     def _end(self, how: str) -> None:
@@ -250,7 +270,7 @@ class Peer:
             self._tls.eof()
         asked = self._unanswered()
         if asked is not None and how == "EOF" and asked.reader.eof().complete:
-            asked.replied_ns = self.ended_ns
+            asked.replied_ns, asked.ends = self.ended_ns, self.taken
         self._tell()
 
     def _unanswered(self) -> Asked | None:
@@ -306,3 +326,20 @@ class Peer:
         seen = self.seen
         reply = reader.feed(seen.sent(by_client=False)[asked.begins :])
         return reader.eof() if seen.server_fin and not reply.complete else reply
+
+
+def with_goodbye(outcome: Outcome, peer: Peer) -> Outcome:
+    """A pass, but in TLS only when close_notify came before the FIN (RFC 8446, 6.1)."""
+    if peer.close_notify is None:
+        return outcome
+    measured = {**outcome.measured, "close_notify": peer.close_notify}
+    if peer.close_notify or outcome.verdict is not Verdict.PASS:
+        return replace(outcome, measured=measured)
+    return Outcome(
+        Verdict.WARN,
+        f"{outcome.what}, without TLS's close_notify before it",
+        "the client cannot tell an end from a cut (a truncation attack): strict ones report an error",
+        "send close_notify before every FIN (RFC 8446, 6.1)",
+        measured,
+        outcome.frames,
+    )

@@ -66,7 +66,7 @@ def told(result: Result) -> list[tuple[str, str]]:
         rows += [("hurts", result.hurts(check)), ("change", result.change(check))]
     if result.verdict is not Verdict.SKIPPED:
         rows.append(("source", check.source))
-    rows += [(kind, path) for kind, path in result.artifacts.items() if kind.startswith("ladder")]
+    rows += [("ladder", path) for kind, path in result.artifacts.items() if kind.startswith("ladder")]
     return rows
 
 

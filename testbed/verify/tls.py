@@ -16,6 +16,7 @@ class TlsLayer:
 
     close_notify   whether the server's close_notify came (RFC 8446, 6.1)
     said_goodbye   whether ours was sent
+    sent, taken    bytes of the handshake, each way
     """
 
     def __init__(self, host: str) -> None:
@@ -31,6 +32,8 @@ class TlsLayer:
         self._tls = context.wrap_bio(self._in, self._out, server_hostname=name)
         self.close_notify = False
         self.said_goodbye = False
+        self.sent = 0
+        self.taken = 0
 
     async def handshake(self, sock: socket.socket, within: float) -> str:
         """``connected``, or why not."""
@@ -40,13 +43,14 @@ class TlsLayer:
                 while True:
                     try:
                         self._tls.do_handshake()
-                        await loop.sock_sendall(sock, self._out.read())
+                        await self._flush(sock)
                         return "connected"
                     except ssl.SSLWantReadError:
-                        await loop.sock_sendall(sock, self._out.read())
+                        await self._flush(sock)
                         data = await loop.sock_recv(sock, 65536)
                         if not data:
                             return "EOF in the TLS handshake"
+                        self.taken += len(data)
                         self._in.write(data)
         except TimeoutError:
             return "no answer in the TLS handshake"
@@ -54,6 +58,11 @@ class TlsLayer:
             return f"TLS: {error.reason or error}"
         except OSError as error:
             return errno_name(error)
+
+    async def _flush(self, sock: socket.socket) -> None:
+        data = self._out.read()
+        self.sent += len(data)
+        await asyncio.get_running_loop().sock_sendall(sock, data)
 
     def encrypt(self, data: bytes) -> bytes:
         """The records that carry `data`."""

@@ -187,8 +187,10 @@ async def early_reply(stage: Stage) -> Outcome:
     if told != "connected":
         return Outcome(Verdict.INCONCLUSIVE, f"a client could not connect: {told}")
     asked = await stage.asked(peer, upload)
+    await asyncio.sleep(LOOKS / 5 if stage.plan.tls else 0.0)
+    before = peer.waiting  # TLS session tickets come unasked
     sent, stopped = await peer.pour(FIRST_PART, stall=STALL)
-    if stopped == "sent" and not await stage.until(lambda: peer.waiting > 0, LOOKS):
+    if stopped == "sent" and not await stage.until(lambda: peer.waiting > before, LOOKS):
         more, stopped = await peer.pour(UPLOAD_SIZE - FIRST_PART, stall=STALL)
         sent += more
     elif stopped == "sent":  # a client that has not looked yet goes on for a while
@@ -211,7 +213,7 @@ def _replied_early(peer: Peer, asked: Asked, sent: int, unread: int) -> Outcome:
     seen, reply = peer.seen, peer.reply_seen(asked)
     first, last = (
         seen.byte(0, by_client=False),
-        seen.byte(len(asked.request.first) + sent - 1, by_client=True),
+        seen.byte(peer.sent - 1, by_client=True),
     )
     early = first is not None and (last is None or first.time_ns < last.time_ns)
     rst, end = seen.server_rst, seen.server_end

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ..outcome import Outcome, Verdict, alike, plural, seconds, together
-from ..peer import Asked, Peer
+from ..peer import Asked, Peer, with_goodbye
 from ..replies import Reply
 from ..seen import at, between, frames
 from ..stage import Stage
@@ -86,13 +86,9 @@ async def _stop_with(stage: Stage, peer: Peer, kind: str) -> Outcome:
             "accept what is in the queue, and close it, before the listener is closed",
             measured,
         )
-    return Outcome(
-        Verdict.PASS,
-        f"FIN{at(fin)} {seconds(between(told, fin))} after {signal}, all processes gone after "
-        f"{seconds(measured['exit_seconds'])}",
-        measured=measured,
-        frames=frames(fin),
-    )
+    gone_after = seconds(measured["exit_seconds"])
+    what = f"FIN{at(fin)} {seconds(between(told, fin))} after {signal}, all processes gone after {gone_after}"
+    return with_goodbye(Outcome(Verdict.PASS, what, measured=measured, frames=frames(fin)), peer)
 
 
 # ---- stop-in-flight
@@ -171,7 +167,9 @@ def _answered(stage: Stage, told: int, peer: Peer, asked: Asked, expected: Reply
         )
     if fin is None:
         return Outcome(Verdict.FAIL, f"{reply}, but no FIN behind it", HANGS, measured=measured)
-    if stage.dialogue.protocol == "http" and not reply.last:
+    first = seen.byte(asked.begins, by_client=False)
+    could_know = first is None or first.time_ns > told
+    if stage.dialogue.protocol == "http" and not reply.last and could_know:
         return Outcome(
             Verdict.WARN,
             f"{reply}, without Connection: close, and then FIN",
@@ -254,14 +252,18 @@ async def stop_queued(stage: Stage) -> Outcome:
     request = stage.dialogue.request
     assert request is not None  # the check needs one
     idle = await stage.idle() if stage.known.keeps else None
+    if idle is None and stage.plan.tls:
+        return Outcome(Verdict.SKIPPED, "TLS, and no connection is kept: nothing can lie in the kernel")
     if not await stage.target.freeze():
         return Outcome(Verdict.INCONCLUSIVE, "the server could not be held with SIGSTOP")
     stage.step("the server is held (SIGSTOP): what comes now lies in the kernel", "server")
-    new = stage.peer()
-    if await new.connect() != "connected":
-        stage.target.thaw()
-        return Outcome(Verdict.INCONCLUSIVE, "no connection could be queued: the handshake was not answered")
-    tried = [("a queued connection", new, await stage.asked(new, request))]
+    tried: list[tuple[str, Peer, Asked]] = []
+    if not stage.plan.tls:  # a TLS handshake needs a server that runs
+        new = stage.peer()
+        if await new.connect() != "connected":
+            stage.target.thaw()
+            return Outcome(Verdict.INCONCLUSIVE, "no connection could be queued: the SYN was not answered")
+        tried.append(("a queued connection", new, await stage.asked(new, request)))
     if idle is not None:
         tried.append(("a request on an idle connection", idle, await stage.asked(idle, request)))
     await stage.until(lambda: all((row := peer.kernel) and row.rqueue for _, peer, _ in tried), TAKEN)
