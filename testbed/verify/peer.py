@@ -219,7 +219,7 @@ class Peer:
         try:
             step()
         except OSError as error:
-            self._stamp(f"-> {errno_name(error)}")
+            self._client.told("goodbye", errno_name(error))
 
     # ---- reading
 

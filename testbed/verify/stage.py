@@ -200,7 +200,9 @@ class Stage:
     async def fresh(self) -> Peer:
         """A client that has sent nothing, and that the server has accepted (or will not before a byte)."""
         peer = await self.connect()
-        await self.until(lambda: (row := peer.kernel) is not None and bool(row.inode), SETTLE)
+        await self.until(
+            lambda: (row := peer.kernel) is not None and bool(row.inode) and not row.rqueue, SETTLE
+        )
         return peer
 
     async def idle(self) -> Peer:

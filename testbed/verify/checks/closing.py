@@ -211,10 +211,8 @@ async def early_reply(stage: Stage) -> Outcome:
 
 def _replied_early(peer: Peer, asked: Asked, sent: int, unread: int) -> Outcome:
     seen, reply = peer.seen, peer.reply_seen(asked)
-    first, last = (
-        seen.byte(0, by_client=False),
-        seen.byte(peer.sent - 1, by_client=True),
-    )
+    first = seen.byte(asked.ends - 1 if asked.ends else asked.begins, by_client=False)
+    last = seen.byte(peer.sent - 1, by_client=True)
     early = first is not None and (last is None or first.time_ns < last.time_ns)
     rst, end = seen.server_rst, seen.server_end
     measured = {

@@ -42,10 +42,14 @@ async def idle_timeout(stage: Stage) -> Outcome:
     peers = {"fresh": await stage.fresh()}
     if stage.known.keeps:
         peers["idle"] = await stage.idle()
-    await stage.until(lambda: all(peer.ended for peer in peers.values()), stage.plan.idle)
-    for peer in peers.values():
-        if peer.ended:
-            peer.close()
+
+    def all_over() -> bool:
+        for peer in peers.values():
+            if peer.ended:
+                peer.close()  # TLS: a server that said goodbye may wait for ours before its FIN
+        return all(peer.ended for peer in peers.values())
+
+    await stage.until(all_over, stage.plan.idle)
     await stage.until(lambda: all(peer.kernel is None for peer in peers.values() if peer.ended), SETTLED)
     await stage.cut()
     return together([_timed_out(stage, kind, peer) for kind, peer in peers.items()])
