@@ -140,8 +140,8 @@ class Peer:
         self.sent += len(raw)
         return await self._client.send(raw)
 
-    async def pour(self, size: int, *, stall: float) -> tuple[int, str]:
-        """Send `size` bytes of body: how many went, and ``sent``, ``stalled``, or the name of the errno.
+    async def pour(self, size: int, *, stall: float) -> str:
+        """Send `size` bytes of body; ``sent``, ``stalled``, or the name of the errno.
 
         It is stalled when nothing more is taken for `stall` seconds.
         """
@@ -158,12 +158,12 @@ class Peer:
                     record = record[gone:]
                 except BlockingIOError:
                     if not await self._writable(stall):
-                        return sent, self._client.told("send()", "stalled")
+                        return self._client.told("send()", "stalled")
                 except OSError as error:
-                    return sent, self._client.told("send()", errno_name(error))
+                    return self._client.told("send()", errno_name(error))
             sent += len(data)
             await asyncio.sleep(0)  # the capture is read in this loop too
-        return sent, "sent"
+        return "sent"
 
     async def _writable(self, within: float) -> bool:
         loop = asyncio.get_running_loop()

@@ -119,7 +119,8 @@ def listing(columns: int) -> Text:
 
     text = Text(no_wrap=True)
     for check in CHECKS.values():
-        text.append(f"{check.id}: {check.question}\n", "bold")
+        for number, line in enumerate(wrap(f"{check.id}: {check.question}", columns - 2)):
+            text.append(("  " if number else "") + line + "\n", "bold")
         rows = (
             ("does", check.does),
             ("measures", check.measures),

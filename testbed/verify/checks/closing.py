@@ -189,14 +189,12 @@ async def early_reply(stage: Stage) -> Outcome:
     asked = await stage.asked(peer, upload)
     await asyncio.sleep(LOOKS / 5 if stage.plan.tls else 0.0)
     before = peer.waiting  # TLS session tickets come unasked
-    sent, stopped = await peer.pour(FIRST_PART, stall=STALL)
+    stopped = await peer.pour(FIRST_PART, stall=STALL)
     if stopped == "sent" and not await stage.until(lambda: peer.waiting > before, LOOKS):
-        more, stopped = await peer.pour(UPLOAD_SIZE - FIRST_PART, stall=STALL)
-        sent += more
+        await peer.pour(UPLOAD_SIZE - FIRST_PART, stall=STALL)
     elif stopped == "sent":  # a client that has not looked yet goes on for a while
         await asyncio.sleep(LOOKS / 5)
-        more, stopped = await peer.pour(FIRST_PART // 4, stall=STALL)
-        sent += more
+        await peer.pour(FIRST_PART // 4, stall=STALL)
         await asyncio.sleep(LOOKS / 5)
     peer.read()
     await peer.replied(asked, stage.plan.idle)
@@ -206,10 +204,11 @@ async def early_reply(stage: Stage) -> Outcome:
     peer.close()
     await stage.until(lambda: (row := peer.kernel) is None or row.small, STALL)
     await stage.cut()
-    return _replied_early(peer, asked, sent, unread)
+    return _replied_early(peer, asked, unread)
 
 
-def _replied_early(peer: Peer, asked: Asked, sent: int, unread: int) -> Outcome:
+def _replied_early(peer: Peer, asked: Asked, unread: int) -> Outcome:
+    sent = peer.sent - asked.request_ends
     seen, reply = peer.seen, peer.reply_seen(asked)
     first = seen.byte(asked.ends - 1 if asked.ends else asked.begins, by_client=False)
     last = seen.byte(peer.sent - 1, by_client=True)
