@@ -33,6 +33,7 @@ testbed: did my server close that connection properly?
 
   testbed run missing-fin          a server that never sends its FIN, live
   testbed list                     what else there is to run
+  testbed verify -- ./server       how a server of yours stops, idles and closes
   testbed explain capture.pcap     what happened to the connections in a file
   testbed doctor                   what this machine can do
 

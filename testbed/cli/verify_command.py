@@ -162,13 +162,7 @@ def _verify(plan: Plan, checks: list[Check], repeat: int, *, quiet: bool) -> Ver
     if quiet:
         return verify(plan, checks, repeat=repeat)
 
-    def begin(known: Survey, about: float, why: str) -> None:
-        console().print(terminal.header(plan, known, checks, about, why, columns))
-        times.update({check.id: estimate(check, plan, known) for check in checks})
-
     times: dict[str, float] = {}
-    if not err.is_terminal:
-        return verify(plan, checks, repeat=repeat, began=begin)
     began: dict[str, float] = {}
     results: dict[str, Result] = {}
 
@@ -185,14 +179,26 @@ def _verify(plan: Plan, checks: list[Check], repeat: int, *, quiet: bool) -> Ver
             )
         )
 
+    def begin(known: Survey, about: float, why: str) -> None:
+        live.stop()  # what is printed beside it must not be drawn over
+        console().print(terminal.header(plan, known, checks, about, why, columns))
+        times.update({check.id: estimate(check, plan, known) for check in checks})
+        if err.is_terminal:
+            live.start(refresh=True)
+
     def performing(name: str) -> None:
         began.setdefault(name, time.monotonic())
 
     def keep(result: Result) -> None:
         results[result.check] = result
 
-    with Live(get_renderable=picture, console=err, refresh_per_second=8, transient=True):
+    live = Live(get_renderable=picture, console=err, refresh_per_second=8, transient=True)
+    if err.is_terminal:
+        live.start(refresh=True)
+    try:
         return verify(plan, checks, repeat=repeat, began=begin, performing=performing, done=keep)
+    finally:
+        live.stop()
 
 
 def _show(done: Verification) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ..errors import CapabilityError, Error, UsageError
+from ..errors import CapabilityError, Error, TargetError, UsageError
 from ..net import sysctl
 from ..net.private import enter_private_network
 from ..net.workers import Job, Tell, side_by_side
@@ -21,7 +21,6 @@ from .plan import Plan
 from .result import Result
 from .stage import Stage
 from .survey import Survey, survey
-from .target import TargetError
 
 OVERHEAD: Final = 1.0
 """Seconds that a check takes besides the server's start and what it waits for."""

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Final, Literal, Self
 
 from ..capture import Recording, Tcpdump
-from ..errors import ExperimentError
+from ..errors import ExperimentError, TargetError
 from ..kernel import Sampler, SockDiag
 from ..kernel.owners import Owner, owners
 from ..kernel.sample import SocketSample
@@ -36,7 +36,7 @@ from .peer import Asked, Peer
 from .plan import Plan
 from .seen import Seen
 from .survey import ANSWER_SECONDS, Survey
-from .target import Target, TargetError, find_listener, resolve
+from .target import Target, find_listener, resolve
 
 SAMPLE_EVERY: Final = 0.02
 SNAPLEN: Final = 2048

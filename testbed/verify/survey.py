@@ -11,11 +11,11 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from ..errors import TargetError
 from ..tcp.states import State
 from .dialogue import Request
 from .outcome import seconds
 from .replies import Reply
-from .target import TargetError
 
 if TYPE_CHECKING:
     from .stage import Stage

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from ..errors import CapabilityError, Error, UsageError
+from ..errors import CapabilityError, TargetError, UsageError
 from ..kernel import DiagSocket, SockDiag
 from ..kernel.owners import command_of, owners
 from ..kernel.sample import name_of
@@ -33,12 +33,6 @@ _CHUNK: Final = 1 << 20
 _LOOK: Final = 0.01
 _OTHER_PORT_SECONDS: Final = 3.0
 """A server that listens elsewhere has this long to listen where it should, too."""
-
-
-class TargetError(Error):
-    """The server under test cannot be started or used: there is nothing to verify."""
-
-    exit_status = 3
 
 
 class Target:

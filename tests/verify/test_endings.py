@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
+from testbed.errors import TargetError
 from testbed.servers import ENDINGS
 from testbed.verify.checks import CHECKS
 from testbed.verify.outcome import Verdict
 from testbed.verify.plan import Plan
 from testbed.verify.profiles import PROFILES
 from testbed.verify.report import told
-from testbed.verify.target import TargetError
 from testbed.verify.verification import verify
 
 pytestmark = [pytest.mark.usefixtures("live"), pytest.mark.timeout(300)]

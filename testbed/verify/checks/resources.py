@@ -8,13 +8,14 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from ...errors import TargetError
 from ...tcp.states import State
 from ..outcome import Outcome, Verdict, plural, seconds
 from ..peer import Peer
 from ..seen import at, between, frames
 from ..stage import Stage
 from ..survey import ANSWER_SECONDS
-from ..target import TargetError, find_listener
+from ..target import find_listener
 from .misbehaving import NOTICED, USUAL_PROBE
 from .table import Check, Need
 
