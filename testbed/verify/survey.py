@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from ..errors import TargetError
+from ..kernel.sample import name_of
 from ..tcp.states import State
 from .dialogue import Request
 from .outcome import seconds
@@ -89,7 +90,8 @@ async def _defers(stage: Stage) -> bool:
     peer = stage.peer()
     told = await peer.connect()
     if told != "connected":
-        raise TargetError(_unusable(stage, f"a client could not connect: {told}"))
+        where = name_of(stage.address)
+        raise TargetError(_unusable(stage, f"a client could not connect to {where}: {told}"))
     await asyncio.sleep(QUIET)
     socket = peer.kernel
     peer.close()

@@ -285,7 +285,7 @@ CHECKS: Final = (
         "that half-close (nc, some proxies) get nothing",
         fails="neither a full reply nor a close; or RST behind the reply",
         informs="",
-        source="RFC 9293, 3.6; RFC 1122, 4.2.2.13",
+        source="RFC 9293, 3.6 and 3.6.1; RFC 1122, 4.2.2.13",
         hurts="a client or proxy that shuts down its sending side behind its request loses the reply",
         change="take end of file for the end of requests, not of replies: finish what is under way, then "
         "close",
