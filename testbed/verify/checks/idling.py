@@ -6,10 +6,11 @@ import asyncio
 import time
 from typing import Final
 
-from ..outcome import Outcome, Verdict, seconds, together
+from ..outcome import Outcome, Verdict, plural, seconds, together
 from ..peer import Asked, Peer, with_goodbye
 from ..seen import Mark, at, between, frames
 from ..stage import Stage
+from .misbehaving import NOTICED, USUAL_PROBE
 from .table import Check, Need
 
 RACERS: Final = 24
@@ -201,6 +202,50 @@ def _raced(stage: Stage, timeout: float, late: list[tuple[Peer, Asked]]) -> Outc
     return Outcome(Verdict.PASS, f"{told}: {counts}{field}", measured=measured)
 
 
+# ---- keepalive-option
+
+
+async def keepalive_option(stage: Stage) -> Outcome:
+    peer = await (stage.idle() if stage.known.keeps else stage.fresh())
+    await asyncio.sleep(NOTICED / 2)
+    row, options = peer.kernel, stage.options(peer)
+    await stage.cut()
+    if options is None and row is None:
+        return Outcome(Verdict.INCONCLUSIVE, "the kernel has no socket of the server's end any more")
+    if options is None:
+        assert row is not None
+        armed = row.timer.name == "KEEPALIVE"
+        what = f"armed, the first probe after {seconds(row.timer_ms / 1000)}" if armed else "not armed"
+        return Outcome(
+            Verdict.PASS if armed else Verdict.INFO, f"{what} (sock_diag's timer)", measured={"armed": armed}
+        )
+    if not options.keepalive:
+        return Outcome(
+            Verdict.INFO,
+            "not armed: only the server's own timeouts notice a client that is gone",
+            measured={"armed": False},
+        )
+    measured = {
+        "armed": True,
+        "idle_seconds": options.idle,
+        "interval_seconds": options.interval,
+        "probes": options.probes,
+        "gives_up_seconds": options.gives_up,
+    }
+    numbers = (
+        f"armed: first probe after {seconds(options.idle)}, then every {seconds(options.interval)}, "
+        f"{plural(options.probes, 'probe')}: gives up after {seconds(options.gives_up)}"
+    )
+    if options.idle > USUAL_PROBE:
+        return Outcome(
+            Verdict.INFO,
+            f"{numbers}. Load balancers and NAT forget idle connections after minutes: "
+            "at the kernel's default it keeps none alive",
+            measured=measured,
+        )
+    return Outcome(Verdict.PASS, numbers, measured=measured)
+
+
 CHECKS: Final = (
     Check(
         id="idle-timeout",
@@ -238,5 +283,22 @@ CHECKS: Final = (
         perform=idle_race,
         needs=(Need.REQUEST, Need.KEEPS),
         waits=lambda plan, survey: 1.5 * plan.idle,
+    ),
+    Check(
+        id="keepalive-option",
+        question="Does the server have its kernel probe silent connections, and how soon?",
+        does="a client stays connected",
+        measures="SO_KEEPALIVE and its three numbers, by getsockopt() on the server's own socket "
+        "(pidfd_getfd)",
+        passes=f"armed, the first probe within {USUAL_PROBE / 60:g} min",
+        warns="",
+        fails="",
+        informs="not armed; or armed with the kernel's two hours, which no middlebox waits for",
+        source="RFC 9293, 3.8.4; RFC 1122, 4.2.3.6; tcp(7)",
+        hurts="",
+        change="",
+        perform=keepalive_option,
+        needs=(Need.LOCAL,),
+        waits=lambda plan, survey: 0.5,
     ),
 )

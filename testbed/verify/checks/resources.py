@@ -1,4 +1,4 @@
-"""What the server leaves behind: descriptors, processes, its port; and what it asks of its sockets."""
+"""What the server leaves behind: processes, its port, descriptors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..seen import at, between, frames
 from ..stage import Stage
 from ..survey import ANSWER_SECONDS
 from ..target import find_listener
-from .misbehaving import NOTICED, USUAL_PROBE
+from .misbehaving import NOTICED
 from .table import Check, Need
 
 EACH: Final = 10
@@ -24,50 +24,6 @@ EACH: Final = 10
 
 SETTLED: Final = 1.5
 """Seconds after which descriptors that are to be closed are."""
-
-
-# ---- keepalive-option
-
-
-async def keepalive_option(stage: Stage) -> Outcome:
-    peer = await (stage.idle() if stage.known.keeps else stage.fresh())
-    await asyncio.sleep(NOTICED / 2)
-    row, options = peer.kernel, stage.options(peer)
-    await stage.cut()
-    if options is None and row is None:
-        return Outcome(Verdict.INCONCLUSIVE, "the kernel has no socket of the server's end any more")
-    if options is None:
-        assert row is not None
-        armed = row.timer.name == "KEEPALIVE"
-        what = f"armed, the first probe after {seconds(row.timer_ms / 1000)}" if armed else "not armed"
-        return Outcome(
-            Verdict.PASS if armed else Verdict.INFO, f"{what} (sock_diag's timer)", measured={"armed": armed}
-        )
-    if not options.keepalive:
-        return Outcome(
-            Verdict.INFO,
-            "not armed: only the server's own timeouts notice a client that is gone",
-            measured={"armed": False},
-        )
-    measured = {
-        "armed": True,
-        "idle_seconds": options.idle,
-        "interval_seconds": options.interval,
-        "probes": options.probes,
-        "gives_up_seconds": options.gives_up,
-    }
-    numbers = (
-        f"armed: first probe after {seconds(options.idle)}, then every {seconds(options.interval)}, "
-        f"{plural(options.probes, 'probe')}: gives up after {seconds(options.gives_up)}"
-    )
-    if options.idle > USUAL_PROBE:
-        return Outcome(
-            Verdict.INFO,
-            f"{numbers}. Load balancers and NAT forget idle connections after minutes: "
-            "at the kernel's default it keeps none alive",
-            measured=measured,
-        )
-    return Outcome(Verdict.PASS, numbers, measured=measured)
 
 
 # ---- kill
@@ -332,23 +288,6 @@ def _kinds(stage: Stage) -> dict[str, Callable[[Peer], Awaitable[None]]]:
 
 
 CHECKS: Final = (
-    Check(
-        id="keepalive-option",
-        question="Does the server have its kernel probe silent connections, and how soon?",
-        does="a client stays connected",
-        measures="SO_KEEPALIVE and its three numbers, by getsockopt() on the server's own socket "
-        "(pidfd_getfd)",
-        passes=f"armed, the first probe within {USUAL_PROBE / 60:g} min",
-        warns="",
-        fails="",
-        informs="not armed; or armed with the kernel's two hours, which no middlebox waits for",
-        source="RFC 9293, 3.8.4; RFC 1122, 4.2.3.6; tcp(7)",
-        hurts="",
-        change="",
-        perform=keepalive_option,
-        needs=(Need.LOCAL,),
-        waits=lambda plan, survey: 0.5,
-    ),
     Check(
         id="kill",
         question="Killed with SIGKILL, what stays behind?",
