@@ -92,8 +92,7 @@ class Enclosed:
                 self.all_ended_ns = time.time_ns()
                 return
             for report in self._lines(chunk):
-                if "status" in report:
-                    self.ended = Ended(report["time_ns"], report["status"])
+                self._note(report)
 
     def pids(self) -> list[int]:
         """The command and its descendants that run now, oldest first."""
@@ -147,7 +146,12 @@ class Enclosed:
                 elif "pid" in report:
                     pid = report["pid"]
                 running = running or "running" in report
+                self._note(report)  # it may be over already
         return pid
+
+    def _note(self, report: dict[str, Any]) -> None:
+        if "status" in report:
+            self.ended = Ended(report["time_ns"], report["status"])
 
     def _lines(self, chunk: bytes) -> list[dict[str, Any]]:
         *lines, self._buffer = (self._buffer + chunk).split(b"\n")

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -57,11 +58,13 @@ class Target:
             self._process = Enclosed(
                 argv, output=writing, env={**dict(plan.env), "PORT": str(plan.port)}, cwd=plan.cwd
             )
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
             os.close(self._reading)
-            raise UsageError(f"{argv[0]}: no such command") from None
-        except (PermissionError, OSError) as error:
-            os.close(self._reading)
+            # a directory on PATH that may not be read makes "not found" a "permission denied"
+            path = dict(plan.env).get("PATH", os.defpath)
+            there = "/" in argv[0] or shutil.which(argv[0], os.F_OK, path)
+            if not there or isinstance(error, FileNotFoundError):
+                raise UsageError(f"{argv[0]}: no such command") from None
             raise UsageError(f"{argv[0]!r} cannot be run: {error.strerror}") from None
         except BaseException:
             os.close(self._reading)

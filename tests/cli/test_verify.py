@@ -271,8 +271,9 @@ def test_repeats_are_counted(live: None) -> None:
 def test_list_checks() -> None:
     done = testbed("verify", "--list-checks")
     assert done.returncode == 0
+    told = " ".join(done.stdout.split())
     for name, check in CHECKS.items():
-        assert f"{name}: {check.question}" in done.stdout
+        assert f"{name}: {check.question} does {' '.join(check.does.split())}" in told
     document = json.loads(testbed("verify", "--list-checks", "--json").stdout)
     assert [row["id"] for row in document["checks"]] == list(CHECKS)
 
