@@ -19,9 +19,11 @@ from ..errors import Error
 
 COMMANDS = {
     "run": ("run", "Run experiments of the catalogue, live."),
+    "step": ("step", "Step through an experiment, one segment at a time: a debugger for TCP."),
     "list": ("list", "What there is to run."),
     "verify": ("verify", "Whether a server opens, idles and says goodbye as it should."),
     "explain": ("explain", "What happened to the connections in a capture file."),
+    "watch": ("watch", "Connections of a port, a process or a container, live."),
     "exec": ("exec", "Run any command in a private network."),
     "serve": ("serve", "Serve echo, RPC or HTTP, with a chosen way of ending connections."),
     "doctor": ("doctor", "What this machine can do, and the remedy for what it cannot."),
@@ -35,6 +37,7 @@ testbed: did my server close that connection properly?
   testbed list                     what else there is to run
   testbed verify -- ./server       how a server of yours stops, idles and closes
   testbed explain capture.pcap     what happened to the connections in a file
+  testbed watch --port 8080        the connections of a running server, live
   testbed doctor                   what this machine can do
 
 `testbed --help` shows all commands, `testbed COMMAND --help` one of them.

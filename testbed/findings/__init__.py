@@ -7,6 +7,7 @@
     rules_close     FIN and RST
     rules_open      SYN
     rules_transfer  probes, losses, windows
+    rules_kernel    queues, timers and holders, where the kernel's tables were seen
     rules_capture   what the capture itself lacks
     words           the paragraph
 
@@ -14,7 +15,19 @@ Nothing here reads a clock, a file or the network.
 """
 
 from .rules import RULES, judge, rule
-from .table import Evidence, Finding, Holder, Rule, Severity
+from .table import Clue, Evidence, Finding, Holder, KernelReading, Rule, Severity
 from .words import describe
 
-__all__ = ["RULES", "Evidence", "Finding", "Holder", "Rule", "Severity", "describe", "judge", "rule"]
+__all__ = [
+    "RULES",
+    "Clue",
+    "Evidence",
+    "Finding",
+    "Holder",
+    "KernelReading",
+    "Rule",
+    "Severity",
+    "describe",
+    "judge",
+    "rule",
+]

@@ -6,7 +6,7 @@ python -m testbed.findings.rules        prints the table
 from __future__ import annotations
 
 from ..tcp.connection import Connection
-from . import rules_capture, rules_close, rules_open, rules_transfer
+from . import rules_capture, rules_close, rules_kernel, rules_open, rules_transfer
 from .table import Evidence, Finding, Rule, Severity
 
 ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
@@ -27,6 +27,7 @@ RULES: tuple[Rule, ...] = (
         "A FIN of that end in a longer capture, or one that the capture dropped.",
         rules_close.missing_fin,
     ),
+    *rules_kernel.RULES,
     Rule(
         "fin-unacknowledged",
         WARNING,

@@ -51,17 +51,49 @@ class Finding(NamedTuple):
     text: str
 
 
+class Clue(NamedTuple):
+    """A line of the program that has to do with a connection held open.
+
+    where  ``app.py:34``; empty where no line can be named
+    what   what is so there, in words that begin in lower case and end without a full stop
+    """
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
 class Holder(NamedTuple):
     """A process that holds a socket of the connection, as the kernel's tables named it.
 
     state    RFC 9293's name for the state the kernel had the socket in
     witness  who says so: psutil or sock_diag
+    clues    which lines of the process hold it, where it is our own
     """
 
     side: Side
     pid: int | None
     fd: int | None
     command: str | None
+    state: str
+    witness: str
+    clues: tuple[Clue, ...] = ()
+
+
+class KernelReading(NamedTuple):
+    """What one end's row in the kernel's tables meant when the capture was cut.
+
+    code     names the rule that passes it on; one that no rule has is no finding
+    text     a sentence without its capital and full stop
+    state    RFC 9293's name for the state the kernel had the socket in
+    witness  who says so: sock_diag, which alone shows queues and timers
+    """
+
+    side: Side
+    code: str
+    text: str
     state: str
     witness: str
 
@@ -79,6 +111,7 @@ class Evidence:
     disagreements  where a text and the bytes it shows differ, a line each
     icmp_errors    ICMP errors that quote a segment
     holders        who still holds which end; only a live run knows
+    readings       what the kernel's tables meant at the end; only a live run knows
     reset_reason   why the kernel that sent the RST says it did, and what that means; "" not known
 
     Made of them, so that no rule has to go through all of them for each connection:
@@ -95,6 +128,7 @@ class Evidence:
     disagreements: tuple[str, ...] = ()
     icmp_errors: tuple[IcmpError, ...] = ()
     holders: tuple[Holder, ...] = ()
+    readings: tuple[KernelReading, ...] = ()
     reset_reason: str = ""
     disagreements_at: Mapping[int | None, list[str]] = field(init=False, repr=False, compare=False)
     _icmp_about: Mapping[bytes, list[IcmpError]] = field(init=False, repr=False, compare=False)
@@ -122,6 +156,15 @@ class Evidence:
         """The holders of one side's socket."""
         return [holder for holder in self.holders if holder.side == side]
 
+    def reading(self, side: str, *codes: str) -> KernelReading | None:
+        """The first reading of one side's socket with one of these codes."""
+        return next((r for r in self.readings if r.side == side and r.code in codes), None)
+
+
+def in_words(clues: Iterable[Clue]) -> str:
+    """Clues within a sentence: ``accepted by handle (app.py:30); ...``."""
+    return "; ".join(f"{clue.what} ({clue.where})" if clue.where else clue.what for clue in clues)
+
 
 Judge = Callable[[Connection, Evidence], Iterable[Finding]]
 
@@ -132,6 +175,7 @@ class Rule:
 
     severity  what its findings usually have; one may be milder or worse where its text says why
     disproof  what, if seen, would show a finding of it to be wrong
+    witness   on whose word its findings rest
     """
 
     code: str
@@ -143,6 +187,7 @@ class Rule:
     rfc: str
     disproof: str
     judge: Judge
+    witness: Literal["wire", "kernel"] = "wire"
 
 
 def side_of(end: Endpoint) -> Side:

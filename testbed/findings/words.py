@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..tcp.connection import Connection, Ending, Opening
 from ..tcp.states import Event
 from .phrases import count, duration
-from .table import Evidence, Finding, other, side_of
+from .table import Evidence, Finding, in_words, other, side_of
 
 
 def describe(connection: Connection, evidence: Evidence, findings: Sequence[Finding]) -> str:
@@ -100,4 +100,7 @@ def _left(connection: Connection, evidence: Evidence) -> str:
         text += (
             f"; nothing closed it in the {duration(connection.duration_ns + silence)} that the capture covers"
         )
+        for holder in evidence.holders:
+            if holder.clues:
+                text += f". Who holds the {holder.side}'s end: {in_words(holder.clues)}"
     return text + "."

@@ -39,6 +39,11 @@ def owners(inode: int, pids: Iterable[int] = ()) -> Iterator[Owner]:
             yield from _descriptors(int(entry.name), name)
 
 
+def holds(pid: int, inode: int) -> bool:
+    """Whether the process `pid` has a descriptor of the socket with `inode`."""
+    return any(True for _ in _descriptors(pid, f"socket:[{inode}]"))
+
+
 def _descriptors(pid: int, name: str) -> Iterator[Owner]:
     folder = f"/proc/{pid}/fd"
     try:

@@ -8,6 +8,7 @@ last, switched off, for the next experiment; it is removed when the process ends
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import time
@@ -24,7 +25,12 @@ from .trace_ring import Page, decode_page
 BUFFER_KIB: Final = 1408
 """For each processor: 20 ms of 40,000 connections a second fill it by a tenth."""
 
+_TRIES: Final = 5
 _READ: Final = 65536  # a page or more, whatever its size is
+
+
+class SweptError(Exception):
+    """Another run took the new instance for one that was left, and removed it."""
 
 
 class TraceSource:
@@ -59,6 +65,8 @@ class TraceSource:
             self.buffers = list(instance.buffers())
         except (OSError, FormatError, LookupError) as error:
             self.close()
+            if isinstance(error, OSError) and error.errno in tracefs.GONE:
+                raise SweptError from None
             raise CapabilityError(
                 f"the kernel's TCP tracepoints cannot be listened to ({error})",
                 "a Linux of 5.10 or later with CONFIG_FTRACE, as root",
@@ -137,7 +145,10 @@ def borrow() -> TraceSource:
         source = _kept.pop()
         if source.pid == os.getpid():  # a forked child's parent uses its own
             return source
-    return TraceSource()
+    for _ in range(_TRIES):
+        with contextlib.suppress(SweptError):
+            return TraceSource()
+    raise CapabilityError("a tracing instance cannot be made: others keep removing it", "try again")
 
 
 def give_back(source: TraceSource) -> None:

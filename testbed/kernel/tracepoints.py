@@ -160,6 +160,15 @@ class Tracepoints:
         """All that was told so far, in order of time."""
         return with_ports(sorted(self._events, key=lambda event: event.time_ns))
 
+    def take(self, until_ns: int) -> list[Event]:
+        """What was told up to `until_ns` and not taken yet, in order of time: for who listens for days.
+
+        Whole where that lies before the last `drain` began.  What is taken is forgotten.
+        """
+        taken = [event for event in self.events if event.time_ns <= until_ns]
+        self._events = [event for event in self._events if event.time_ns > until_ns]
+        return taken
+
     @property
     def problem(self) -> str:
         """Why the account is not whole; "" when it is."""

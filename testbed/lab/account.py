@@ -25,6 +25,9 @@ SIDES: tuple[Side, ...] = ("client", "server")
 HANDED_OVER = frozenset({State.FIN_WAIT_2, State.CLOSING})
 """What a socket was in before Linux kept a small object in its place; the event says CLOSED."""
 
+AFTER_HANDING_OVER = frozenset({State.FIN_WAIT_2, State.TIME_WAIT, State.CLOSED, None})
+"""What a sample may show from then on; None: nothing is left."""
+
 DOUBT_NS = 20_000_000
 """A socket of the same addresses that was opened this near is as likely to be the one."""
 
@@ -251,6 +254,8 @@ def _marks(side: Side, account: Account, samples: Sequence[SocketSample]) -> lis
         handed_ns = chain[-1].time_ns
         for sample in samples:
             # TIME_WAIT's object is in the tables a moment before its socket tells of its end (tcp_time_wait)
+            if sample.state not in AFTER_HANDING_OVER:
+                continue  # the look was overtaken: it began before and was over after
             if sample.time_ns > handed_ns or sample.state is State.TIME_WAIT:
                 add(max(sample.time_ns, handed_ns), sample.state or State.CLOSED, sample.witness)
     return marks

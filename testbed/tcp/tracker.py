@@ -9,7 +9,7 @@ four-tuple has.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from typing import Generic, Self, TypeVar
 
 from ..wire.segment import ACK, RST, SYN, Segment, endpoints, reverse
@@ -33,6 +33,7 @@ class TrackerOf(Generic[Kind]):
         self.keep = keep
         self.connections: list[Kind] = []
         self._flows: dict[bytes, tuple[Kind, bool]] = {}
+        self._opened = 0
 
     def feed(self, segment: Segment) -> Kind:
         """Take one segment; returns the connection it belongs to."""
@@ -48,6 +49,12 @@ class TrackerOf(Generic[Kind]):
         for segment in segments:
             self.feed(segment)
         return self
+
+    def forget(self, wanted: Collection[Connection]) -> None:
+        """Let go of these connections, for who tracks for days; their numbers are not used again."""
+        gone = set(map(id, wanted))
+        self.connections = [c for c in self.connections if id(c) not in gone]
+        self._flows = {flow: entry for flow, entry in self._flows.items() if id(entry[0]) not in gone}
 
     def __iter__(self) -> Iterator[Kind]:
         return iter(self.connections)
@@ -72,7 +79,8 @@ class TrackerOf(Generic[Kind]):
     def _open(self, segment: Segment, *, reused: bool) -> tuple[Kind, bool]:
         from_client, roles = _roles(segment)
         client_flow = segment.flow if from_client else reverse(segment.flow)
-        number = len(self.connections) + 1
+        self._opened += 1
+        number = self._opened
         keep = self.keep if isinstance(self.keep, bool) else number in self.keep
         connection = self.kind(number, client_flow, segment, roles=roles, keep=keep, port_reused=reused)
         self.connections.append(connection)

@@ -3,7 +3,18 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from testbed.findings import RULES, Evidence, Finding, Holder, Severity, describe, judge, rule
+from testbed.findings import (
+    RULES,
+    Clue,
+    Evidence,
+    Finding,
+    Holder,
+    Severity,
+    describe,
+    judge,
+    rule,
+    rules_kernel,
+)
 from testbed.tcp.connection import Connection
 from testbed.wire.decode import IcmpError
 
@@ -144,6 +155,15 @@ def test_the_holder_of_a_leaked_socket_is_named() -> None:
     assert "Process 4711 (python -m servers.rpc) still holds the socket, file descriptor 7" in finding.text
 
 
+def test_the_lines_that_hold_a_leaked_socket_are_told_after_their_process() -> None:
+    clues = (Clue("app.py:34", "task 'Task-7' holds it"), Clue("", "no more is known"))
+    holder = Holder("server", 4711, 7, "python app.py", "CLOSE_WAIT", "sock_diag", clues)
+    c = track(HALF_CLOSED)
+    finding = judge(c, Evidence(end_ns=c.last_time_ns + 2_000_000_000, source="live", holders=(holder,)))[0]
+    said = "in CLOSE_WAIT (sock_diag): task 'Task-7' holds it (app.py:34); no more is known. The client is"
+    assert said in finding.text
+
+
 def test_a_fin_that_may_yet_come_is_no_error() -> None:
     c = track(HALF_CLOSED)
     finding = judge(c, Evidence(end_ns=c.last_time_ns + 1_000_000))[0]
@@ -224,7 +244,8 @@ def test_rows_of_the_table_are_whole() -> None:
 
 def test_every_rule_has_a_case() -> None:
     shown = {code for _, expected in CASES.values() for code in expected}
-    elsewhere = {"icmp-error", "port-reused", "out-of-order", "ack-short-of-fin", "text-disagrees-with-hex"}
+    elsewhere = {row.code for row in rules_kernel.RULES}  # test_rules_kernel
+    elsewhere |= {"icmp-error", "port-reused", "out-of-order", "ack-short-of-fin", "text-disagrees-with-hex"}
     assert shown | elsewhere == {row.code for row in RULES}
 
 

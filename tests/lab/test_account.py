@@ -90,6 +90,17 @@ def test_samples_that_a_reading_overtook_change_nothing() -> None:
     assert account.states("server") == ["SYN_RECEIVED", "ESTABLISHED", "CLOSE_WAIT", "LAST_ACK", "CLOSED"]
 
 
+def test_a_look_that_the_handing_over_overtook_does_not_bring_the_socket_back() -> None:
+    samples = [
+        sample(CLIENT, SERVER, S.FIN_WAIT_1, 20_000_000),
+        sample(CLIENT, SERVER, S.FIN_WAIT_2, 21_000_000),
+        sample(CLIENT, SERVER, None, 90_000_000),
+    ]
+    (account,) = accounts(connections_of(CLOSE), both(), samples)
+    assert account.states("client")[-3:] == ["FIN_WAIT_1", "FIN_WAIT_2", "CLOSED"]
+    assert account.states("client").count("FIN_WAIT_1") == 1
+
+
 def test_a_request_socket_that_a_sample_saw_comes_before_the_events() -> None:
     samples = [sample(SERVER, CLIENT, S.SYN_RECEIVED, 10_000)]
     (account,) = accounts(connections_of(CLOSE), both(), samples)

@@ -67,3 +67,14 @@ def test_keeps_the_segments_of_the_numbers_asked_for() -> None:
     rows = segments(HANDSHAKE) + segments(HANDSHAKE, client_isn=70_000, frame=4)
     kept = Tracker(keep={2}).feed_all(rows).connections
     assert [c.exchanges is None for c in kept] == [True, False]
+
+
+def test_what_is_forgotten_is_gone_and_its_number_is_not_used_again() -> None:
+    tracker = Tracker().feed_all([*segments(CLOSED), *on_port(segments(HANDSHAKE), 40001)])
+    over, open_still = tracker.connections
+    tracker.forget([over])
+    assert tracker.connections == [open_still]
+    again = tracker.feed(segments(CLOSED)[0])
+    assert again is not over
+    assert (open_still.id, again.id) == (2, 3)
+    assert not again.port_reused
