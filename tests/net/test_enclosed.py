@@ -121,8 +121,8 @@ import os, sys, time
 from pathlib import Path
 from testbed.net.enclosed import Enclosed
 command = Enclosed(["sh", "-c", sys.argv[1]], output=2, env=os.environ, cwd=Path("/"))
-while len(command.pids()) < 2: time.sleep(0.01)
-print(*command.pids(), flush=True)
+while len(pids := command.pids()) < 3: time.sleep(0.01)  # a shell and its two programs: these stay
+print(*pids, flush=True)
 time.sleep(1000)
 """
 
@@ -134,11 +134,13 @@ def test_killing_who_started_it_ends_all_of_it(output: tuple[int, int]) -> None:
         [sys.executable, "-c", OWNER, DAEMON], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     assert owner.stdout is not None
-    with owner.stdout:
-        pids = [int(word) for word in owner.stdout.readline().split()]
-    assert pids
-    owner.kill()
-    owner.wait(10)
+    try:
+        with owner.stdout:
+            pids = [int(word) for word in owner.stdout.readline().split()]
+    finally:
+        owner.kill()
+        owner.wait(10)
+    assert len(pids) == 3
     deadline = time.monotonic() + 10
     while any(psutil.pid_exists(pid) for pid in pids):
         assert time.monotonic() < deadline, "still running"
