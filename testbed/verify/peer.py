@@ -62,11 +62,13 @@ class Asked:
 class Peer:
     """A client.
 
-    number   1, 2... in the order in which they were made in this check
-    local    its address, once `connect` was called
-    asked    its requests
-    received the bytes that were read of it; sent, taken  those on the wire, TLS's records included
-    ended    "EOF", or the name of the errno with which reading ended; None while it may be read
+    number       1, 2... in the order in which they were made in this check
+    local        its address, once `connect` was called
+    asked        its requests
+    received     bytes of replies that were read
+    sent, taken  bytes each way on the wire, TLS's records included
+    ended        "EOF", or the name of the errno with which reading ended; None while it may be read
+    silent_for   seconds from the server's last bytes to that end
     """
 
     def __init__(self, stage: Stage, number: int, *, receive_buffer: int | None = None) -> None:
@@ -76,6 +78,7 @@ class Peer:
         self.asked: list[Asked] = []
         self.ended: str | None = None
         self.ended_ns = 0
+        self.silent_for = 0.0
         self.received = 0
         self.sent = 0
         self.taken = 0
@@ -264,6 +267,7 @@ class Peer:
 
     def _end(self, how: str) -> None:
         self.pause()
+        self.silent_for = self.silence
         self.ended, self.ended_ns = how, time.time_ns()
         self._stamp(f"recv() -> {how}")
         if self._tls is not None:
@@ -306,6 +310,18 @@ class Peer:
     def kernel(self) -> DiagSocket | None:
         """The server's end of this connection as the kernel has it now; None when it has none."""
         return self.stage.kernel.lookup(self.stage.address, self.local)
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last bytes of the server's came, by this client's kernel where it says so.
+
+        A program's own clock is late by as long as it waited for its turn on the processor.
+        """
+        row = self.stage.kernel.lookup(self.local, self.stage.address, info=True)
+        last = row.info.last_data_recv_ms if row is not None and row.info is not None else None
+        if last is None or self._tls is not None:  # there close_notify is such bytes
+            return (time.time_ns() - max((asked.replied_ns for asked in self.asked), default=0)) / 1e9
+        return last / 1000
 
     @property
     def waiting(self) -> int:

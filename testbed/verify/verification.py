@@ -73,13 +73,17 @@ def forecast(plan: Plan, known: Survey, checks: Sequence[Check], repeat: int = 1
     work = (
         sum(WORK * len(check.cases) + known.start_seconds for check in ahead) * repeat / (os.cpu_count() or 1)
     )
-    about = sum(times.values()) * repeat if plan.attached else max(times[longest], work) + work / 2
+    side_by_side = SURVEY + known.start_seconds + max(times[longest], work) + work / 4
+    about = sum(times.values()) * repeat if plan.attached else side_by_side
     why = f" (the longest is {longest}: --idle {plan.idle:g})" if times[longest] > plan.idle else ""
     return about, why if about >= WORTH_SAYING or times[longest] > WORTH_SAYING / 2 else ""
 
 
-WORK: Final = 1.2
-"""Seconds of a processor's time that a check takes, most of it to start processes."""
+WORK: Final = 0.4
+"""Seconds of a processor's time that a check takes besides the server's start."""
+
+SURVEY: Final = 1.5
+"""Seconds of the look at the server before."""
 
 
 def _kept(done: Verification, out: Path) -> Verification:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Final
 
 from ..outcome import Outcome, Verdict, plural, seconds, together
@@ -111,7 +110,7 @@ async def idle_race(stage: Stage) -> Outcome:
             frames(end),
         )
     await stage.until(lambda: all(peer.ended for peer in probes), stage.plan.idle)
-    fired = [(peer.ended_ns - peer.asked[0].replied_ns) / 1e9 for peer in probes if peer.ended]
+    fired = [peer.silent_for for peer in probes if peer.ended]
     if len(fired) < PROBES:
         await stage.cut()
         return Outcome(
@@ -139,12 +138,12 @@ async def idle_race(stage: Stage) -> Outcome:
 
 
 async def _ask_at(stage: Stage, peer: Peer, after: float) -> tuple[Peer, Asked]:
-    """Ask so many seconds after the first reply."""
+    """Ask when it has been idle for so many seconds."""
     request = stage.dialogue.request
     assert request is not None
     loop = asyncio.get_running_loop()
     due = loop.create_future()
-    left = after - (time.time_ns() - peer.asked[0].replied_ns) / 1e9
+    left = after - peer.silence
     timer = loop.call_later(max(0.0, left), due.set_result, None)
     try:
         await due
