@@ -18,6 +18,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
@@ -152,6 +153,15 @@ class Stage:
             with contextlib.suppress(OSError):
                 total += len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208  a count of names
         return total
+
+    def waits_for_processor(self) -> dict[str, float]:
+        """For how many seconds each of its threads was ready to run and did not (schedstat, 2nd field)."""
+        waits = {}
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                for task in Path(f"/proc/{pid}/task").iterdir():
+                    waits[task.name] = int((task / "schedstat").read_text().split()[1]) / 1e9
+        return waits
 
     def holder(self, peer: Peer) -> Owner | None:
         """The process that holds the server's end of a connection, and its descriptor."""

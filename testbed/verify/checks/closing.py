@@ -129,6 +129,7 @@ async def half_close(stage: Stage) -> Outcome:
     for kind, request, _ in tries:
         assert request is not None  # the check needs one
         peer = await stage.connect()
+        peer.cork()
         asked.append((kind, peer, await stage.asked(peer, request)))
         peer.half_close()
     longest = max(within for *_, within in tries)
@@ -278,7 +279,8 @@ CHECKS: Final = (
     Check(
         id="half-close",
         question="Does a client that closes its sending side still get its reply?",
-        does="request and FIN together; for a short reply, and where there is one a slow and a large one",
+        does="request and FIN in one segment; for a short reply, and where there are such a slow and a "
+        "large one",
         measures="the reply as the wire carries it, and how the connection ends",
         passes="the reply in full",
         warns="cut off by a close: allowed (RFC 1122, 4.2.2.13), and a policy of many servers, but clients "
