@@ -58,7 +58,6 @@ def _run(rows: Sequence[Configuration], folder: Path, options: argparse.Namespac
     """Verify them, telling how it goes on; those that could not be, and why."""
     unusable = {}
     began = time.monotonic()
-    todo = len(rows) * options.rounds
     for number, found in enumerate(
         run.run(
             rows,
@@ -67,6 +66,7 @@ def _run(rows: Sequence[Configuration], folder: Path, options: argparse.Namespac
             idle=options.idle,
             grace=options.grace,
             at_once=options.at_once,
+            resume=options.resume,
         ),
         1,
     ):
@@ -74,7 +74,7 @@ def _run(rows: Sequence[Configuration], folder: Path, options: argparse.Namespac
             unusable[found.name] = found.why
         told = found.why or ", ".join(_complaints(found.report)) or "nothing to complain of"
         took = time.monotonic() - began
-        print(f"{took:5.0f} s  {number}/{todo}  {found.name}: {told}", flush=True)
+        print(f"{took:5.0f} s  {number:3}  {found.name}: {told}", flush=True)
     return unusable
 
 
@@ -105,8 +105,8 @@ def _parser() -> argparse.ArgumentParser:
         "--only", action="append", choices=names, metavar="NAME", help="this one (again: and this one)"
     )
     parser.add_argument("--rounds", type=int, default=5, help="how often each is verified (default 5)")
-    parser.add_argument("--idle", type=float, default=7.0, help="seconds for which timeouts are awaited")
-    parser.add_argument("--grace", type=float, default=5.0, help="seconds from the stop signal to the end")
+    parser.add_argument("--idle", type=float, default=6.0, help="seconds for which timeouts are awaited")
+    parser.add_argument("--grace", type=float, default=6.0, help="seconds from the stop signal to the end")
     parser.add_argument("--at-once", type=int, default=4, help="servers verified at a time (default 4)")
     parser.add_argument(
         "--folder",
@@ -115,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         help="where packages, captures and reports go (default .venv/board); readable for all",
     )
     parser.add_argument("--write", action="store_true", help="write ci/BOARD.md")
+    parser.add_argument("--resume", action="store_true", help="leave out rounds whose reports are there")
     parser.add_argument("--keep", action="store_true", help="run nothing: the page from the reports there")
     parser.add_argument("--missing", action="store_true", help=argparse.SUPPRESS)
     return parser

@@ -48,7 +48,7 @@ def prepare(rows: Sequence[Configuration], folder: Path) -> dict[str, str]:
     static.mkdir(exist_ok=True)
     (static / "index.html").write_bytes(pages.body("/"))
     (static / "large").write_bytes(pages.body("/large"))
-    (static / "slow").write_bytes(b"x" * 4500)  # at nginx's limit_rate and apache's: a second or two
+    (static / "slow").write_bytes(b"x" * 7500)  # at nginx's limit_rate and apache's: about two seconds
     wanted = sorted({package for row in rows for package in row.packages})
     if wanted:
         _install(wanted, folder / "venv")

@@ -1,7 +1,7 @@
 """Each configuration put to every check: `testbed verify`, several at once, round after round.
 
-What a round found is the report that the command leaves in its own folder, with the captures:
-FOLDER/evidence/NAME/ROUND/report.json.  The page is written from these.
+What a round found is the command's report, FOLDER/evidence/NAME/ROUND/report.json; the page is written
+from these.  The first round keeps its captures beside it.
 """
 
 from __future__ import annotations
@@ -53,19 +53,30 @@ def evidence(row: Configuration, folder: Path, number: int) -> Path:
 
 
 def run(
-    rows: Sequence[Configuration], folder: Path, *, rounds: int, idle: float, grace: float, at_once: int
+    rows: Sequence[Configuration],
+    folder: Path,
+    *,
+    rounds: int,
+    idle: float,
+    grace: float,
+    at_once: int,
+    resume: bool,
 ) -> Iterator[Found]:
     """Verify all rows `rounds` times, `at_once` at a time; yields what is found as it comes.
 
     The rounds of one configuration are apart, so that a cell that depends on the moment shows it.
+
+    resume  leave out the rounds whose reports are there
     """
+    if not resume:
+        for row in rows:
+            shutil.rmtree(evidence(row, folder, 1).parent, ignore_errors=True)
     jobs: list[Callable[[], Found]] = [
         lambda row=row, number=number: _verified(row, folder, number, idle, grace)  # type: ignore[misc]
         for number in range(1, rounds + 1)
         for row in rows
+        if read(row, folder, number) is None
     ]
-    for row in rows:
-        shutil.rmtree(evidence(row, folder, 1).parent, ignore_errors=True)
     with ThreadPoolExecutor(at_once) as pool:
         try:
             for future in as_completed([pool.submit(job) for job in jobs]):
@@ -76,26 +87,30 @@ def run(
 
 def _verified(row: Configuration, folder: Path, number: int, idle: float, grace: float) -> Found:
     out = evidence(row, folder, number)
+    out.mkdir(parents=True, exist_ok=True)
+    captures = ["--out", str(out)] if number == 1 else []
     options = shlex.split(row.options)
     if "--protocol" not in options:
         options += shlex.split(HTTP)
-    command = [sys.executable, "-m", "testbed", "verify", "--json", "--out", str(out)]
+    command = [sys.executable, "-m", "testbed", "verify", "--json", *captures]
     command += ["--idle", f"{idle:g}", "--grace", f"{grace:g}", *options, "--", *command_of(row, folder)]
     with subprocess.Popen(
         command,
         cwd=folder / "served",
         env=environment(),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=dying_with_parent(signal.SIGTERM),
     ) as process:
         try:
-            _, told = process.communicate(timeout=MOST_SECONDS)
+            found, told = process.communicate(timeout=MOST_SECONDS)
         except subprocess.TimeoutExpired:
             process.terminate()
             return Found(row.name, number, None, f"it was not over after {MOST_SECONDS:g} s")
+    if found.startswith("{"):
+        (out / "report.json").write_text(found, encoding="utf-8")
     last = told.strip().splitlines()[-1:] or [f"exit status {process.returncode}"]
     report = read(row, folder, number)
     return Found(row.name, number, report, "" if report else last[0])

@@ -35,7 +35,7 @@ class Configuration(NamedTuple):
 HTTP: Final = "--slow-path /slow --large-path /large"
 """What is added for all that name no protocol of their own."""
 
-_GUNICORN: Final = "{bin}/gunicorn --bind 127.0.0.1:{port} --workers 2 --graceful-timeout 3 --keep-alive 3"
+_GUNICORN: Final = "{bin}/gunicorn --bind 127.0.0.1:{port} --workers 2 --graceful-timeout 4 --keep-alive 3"
 _NGINX: Final = "nginx -p . -c nginx.conf"
 _APACHE: Final = "sh -c 'RUN=$(mktemp -d) PAGES=$PWD/pages exec apache2 -DFOREGROUND -f $PWD/apache.conf'"
 
@@ -52,7 +52,7 @@ CONFIGURATIONS: Final = (
     ),
     Configuration(
         "hypercorn",
-        "{bin}/hypercorn asgi:app --bind 127.0.0.1:{port} --keep-alive 3 --read-timeout 3",
+        "{bin}/hypercorn --bind 127.0.0.1:{port} --keep-alive 3 --read-timeout 3 --graceful-timeout 4 asgi:app",
         ("hypercorn",),
     ),
     Configuration("daphne", "{bin}/daphne -p {port} --http-timeout 3 asgi:app", ("daphne",)),

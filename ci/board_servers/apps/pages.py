@@ -1,8 +1,8 @@
-"""What every server on the board serves: a short page, one that takes a second, one of a megabyte."""
+"""What every server on the board serves: a short page, one that takes two seconds, one of a megabyte."""
 
 from __future__ import annotations
 
-SLOW_SECONDS = 1.0
+SLOW_SECONDS = 2.0
 
 _LARGE = b"x" * (1 << 20)
 

@@ -16,5 +16,5 @@ async def page(request):
 app = web.Application()
 app.router.add_route("*", "/{path:.*}", page)
 web.run_app(
-    app, host="127.0.0.1", port=int(os.environ["PORT"]), print=None, keepalive_timeout=3, shutdown_timeout=3
+    app, host="127.0.0.1", port=int(os.environ["PORT"]), print=None, keepalive_timeout=3, shutdown_timeout=4
 )

@@ -7,7 +7,7 @@ const server = http.createServer({ connectionsCheckingInterval: 1000 }, (request
   request.resume().on('end', () => {
     setTimeout(
       () => response.end(request.url === '/large' ? large : 'hello\n'),
-      request.url === '/slow' ? 1000 : 0
+      request.url === '/slow' ? 2000 : 0
     );
   });
 });

@@ -6,7 +6,7 @@ import pages
 from sanic import Sanic, response
 
 app = Sanic("board")
-app.config.update(KEEP_ALIVE_TIMEOUT=3, REQUEST_TIMEOUT=3, GRACEFUL_SHUTDOWN_TIMEOUT=3, ACCESS_LOG=False)
+app.config.update(KEEP_ALIVE_TIMEOUT=3, REQUEST_TIMEOUT=3, GRACEFUL_SHUTDOWN_TIMEOUT=4, ACCESS_LOG=False)
 
 
 @app.route("/<path:path>", methods=["GET", "POST"])

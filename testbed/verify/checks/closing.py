@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from dataclasses import replace
 from typing import Final
 
 from ..dialogue import UPLOAD_SIZE
@@ -190,8 +192,11 @@ async def early_reply(stage: Stage) -> Outcome:
     asked = await stage.asked(peer, upload)
     await asyncio.sleep(LOOKS / 5 if stage.plan.tls else 0.0)
     before = peer.waiting  # TLS session tickets come unasked
+    began = time.monotonic()
     stopped = await peer.pour(FIRST_PART, stall=STALL)
-    if stopped == "sent" and not await stage.until(lambda: peer.waiting > before, LOOKS):
+    answered = stopped == "sent" and await stage.until(lambda: peer.waiting > before, LOOKS)
+    late = stopped == "sent" and time.monotonic() - began > LOOKS + PROMPT
+    if stopped == "sent" and not answered:
         await peer.pour(UPLOAD_SIZE - FIRST_PART, stall=STALL)
     elif stopped == "sent":  # a client that has not looked yet goes on for a while
         await asyncio.sleep(LOOKS / 5)
@@ -205,7 +210,14 @@ async def early_reply(stage: Stage) -> Outcome:
     peer.close()
     await stage.until(lambda: (row := peer.kernel) is None or row.small, STALL)
     await stage.cut()
-    return _replied_early(peer, asked, unread)
+    outcome = _replied_early(peer, asked, unread)
+    if late and outcome.verdict is not Verdict.PASS:  # a limit on the body may have ended it
+        return replace(
+            outcome,
+            verdict=Verdict.INCONCLUSIVE,
+            what=f"this machine was too busy to send {FIRST_PART} bytes in time; {outcome.what}",
+        )
+    return outcome
 
 
 def _replied_early(peer: Peer, asked: Asked, unread: int) -> Outcome:

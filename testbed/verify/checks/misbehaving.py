@@ -48,6 +48,9 @@ async def client_reset(stage: Stage) -> Outcome:
         )
         kinds.append(kind)
         peer.reset()
+        if stage.known.keeps and not bystander.ended:  # else its idle timeout ends it, sooner or later
+            assert stage.dialogue.request is not None
+            await bystander.replied(await stage.asked(bystander, stage.dialogue.request), NOTICED)
 
     under_way = stage.known.under_way
     bystander = await (stage.idle() if stage.known.keeps else stage.fresh())
@@ -314,7 +317,7 @@ CHECKS: Final = (
         question="Does one client's reset harm anybody else?",
         does="clients send RST before their first byte, after a reply, in the middle of a request, and "
         "while a "
-        "reply is due; then a new client asks, and another looks whether its connection is still there",
+        "reply is due; another asks on its own connection after each; then a new client asks",
         measures="whether the server runs, and whom it serves",
         passes="nobody else notices",
         warns="",
