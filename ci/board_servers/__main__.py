@@ -25,12 +25,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0 when all was verified, whatever the verdicts; 1 when a server could not be; 2, 3."""
     options = _parser().parse_args(argv)
     rows = [row for row in CONFIGURATIONS if not options.only or row.name in options.only]
-    if options.missing:
-        print(*install.debian_packages(rows))
-        return 0
+    if options.rounds < 1 or options.at_once < 1:
+        print("ci/board: at least 1 round and 1 server at once are needed", file=sys.stderr)
+        return 2
     if options.write and options.only:
         print("ci/board: --write writes every row; leave --only out", file=sys.stderr)
         return 2
+    if options.missing:
+        print(*install.debian_packages(rows))
+        return 0
     folder: Path = options.folder.absolute()
     try:
         require_linux("ci/board")

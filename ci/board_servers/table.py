@@ -52,7 +52,8 @@ CONFIGURATIONS: Final = (
     ),
     Configuration(
         "hypercorn",
-        "{bin}/hypercorn --bind 127.0.0.1:{port} --keep-alive 3 --read-timeout 3 --graceful-timeout 4 asgi:app",
+        "{bin}/hypercorn --bind 127.0.0.1:{port} --keep-alive 3 --read-timeout 3 --graceful-timeout 4 "
+        "asgi:app",
         ("hypercorn",),
     ),
     Configuration("daphne", "{bin}/daphne -p {port} --http-timeout 3 asgi:app", ("daphne",)),
