@@ -16,7 +16,7 @@ async def connected(reader, writer):
         while True:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 3)
             fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
-            await asyncio.wait_for(reader.readexactly(int(fields.get(b"content-length", 0))), 3)
+            await asyncio.wait_for(reader.readexactly(int(fields.get(b"content-length", 0))), 30)
             path = head.split(b" ", 2)[1].decode()
             await asyncio.sleep(pages.seconds(path))
             body = pages.body(path)

@@ -189,9 +189,9 @@ async def early_reply(stage: Stage) -> Outcome:
     told = await peer.connect(read=False)
     if told != "connected":
         return Outcome(Verdict.INCONCLUSIVE, f"a client could not connect: {told}")
-    asked = await stage.asked(peer, upload)
     await asyncio.sleep(LOOKS / 5 if stage.plan.tls else 0.0)
-    before = peer.waiting  # TLS session tickets come unasked
+    before = peer.waiting  # TLS session tickets come unasked; the answer may come on the head alone
+    asked = await stage.asked(peer, upload)
     began = time.monotonic()
     stopped = await peer.pour(FIRST_PART, stall=STALL)
     answered = stopped == "sent" and await stage.until(lambda: peer.waiting > before, LOOKS)
@@ -201,6 +201,7 @@ async def early_reply(stage: Stage) -> Outcome:
     elif stopped == "sent":  # a client that has not looked yet goes on for a while
         await asyncio.sleep(LOOKS / 5)
         await peer.pour(FIRST_PART // 4, stall=STALL)
+        late = time.monotonic() - began > PROMPT  # no linger need be longer
         await asyncio.sleep(LOOKS / 5)
     peer.read()
     await peer.replied(asked, stage.plan.idle)
@@ -215,7 +216,7 @@ async def early_reply(stage: Stage) -> Outcome:
         return replace(
             outcome,
             verdict=Verdict.INCONCLUSIVE,
-            what=f"this machine was too busy to send {FIRST_PART} bytes in time; {outcome.what}",
+            what=f"this machine was too busy for the client to go on in time; {outcome.what}",
         )
     return outcome
 
