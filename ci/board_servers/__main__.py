@@ -38,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         require_linux("ci/board")
         folder.mkdir(parents=True, exist_ok=True)
-        lacking = install.prepare(rows, folder)
+        lacking = install.lacking(rows)
+        if not options.keep:
+            install.prepare(rows, folder)
     except CapabilityError as error:
         print(f"ci/board: {error.what}; {error.remedy}", file=sys.stderr)
         return 3

@@ -37,8 +37,8 @@ def debian_packages(rows: Sequence[Configuration]) -> list[str]:
     return sorted(missing)
 
 
-def prepare(rows: Sequence[Configuration], folder: Path) -> dict[str, str]:
-    """Install what is needed; by name the configurations that cannot be run here, and why.
+def prepare(rows: Sequence[Configuration], folder: Path) -> None:
+    """Install what is needed.
 
     Error handling: CapabilityError where the packages of the index cannot be installed.
     """
@@ -52,6 +52,10 @@ def prepare(rows: Sequence[Configuration], folder: Path) -> dict[str, str]:
     wanted = sorted({package for row in rows for package in row.packages})
     if wanted:
         _install(wanted, folder / "venv")
+
+
+def lacking(rows: Sequence[Configuration]) -> dict[str, str]:
+    """By name the configurations that cannot be run here, and why."""
     reasons = {row.name: _lacks(row) for row in rows}
     return {name: reason for name, reason in reasons.items() if reason}
 
@@ -92,6 +96,7 @@ def _numbers(interpreter: Path) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", interpreter.parts[-3])]
 
 
+@cache
 def _python_version(program: str) -> str:
     """``3.12.1``; "" for what does not run (a pyenv shim of a version that is not active)."""
     done = subprocess.run(
@@ -105,7 +110,8 @@ def versions(row: Configuration, folder: Path) -> dict[str, str]:
     """The versions of all that a configuration is made of, by name."""
     found: dict[str, str] = {}
     if row.packages:
-        found.update(_distributions(folder / "venv" / "bin" / "python", row.packages))
+        there = _distributions(folder / "venv" / "bin" / "python")
+        found.update({name: there[name] for name in row.packages})
         found["Python"] = _python_version(str(folder / "venv" / "bin" / "python"))
     if row.python:
         found["Python"] = _python_version(find_python(row.python) or "")
@@ -119,9 +125,9 @@ def versions(row: Configuration, folder: Path) -> dict[str, str]:
     return found
 
 
-def _distributions(python: Path, names: Sequence[str]) -> Mapping[str, str]:
-    code = "import sys, importlib.metadata as m; print(*(m.version(n) for n in sys.argv[1:]))"
-    done = subprocess.run(
-        [str(python), "-c", code, *names], capture_output=True, text=True, timeout=30, check=True
-    )
-    return dict(zip(names, done.stdout.split(), strict=True))
+@cache
+def _distributions(python: Path) -> Mapping[str, str]:
+    """The version of everything that is installed there, by name."""
+    code = "from importlib.metadata import distributions as d\nfor x in d(): print(x.name.lower(), x.version)"
+    done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    return dict(line.split(maxsplit=1) for line in done.stdout.splitlines())

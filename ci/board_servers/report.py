@@ -29,6 +29,7 @@ class Standing(NamedTuple):
 def page(standings: Sequence[Standing], how: Sequence[str]) -> str:
     """The whole page; `how` says by which command and on what it was made."""
     columns = list(CHECKS)
+    rounds = sorted({len(one.reports) for one in standings if one.reports})
     lines = [
         "# The board",
         "",
@@ -38,6 +39,7 @@ def page(standings: Sequence[Standing], how: Sequence[str]) -> str:
         "as shipped; the configurations are in [board_servers](board_servers/table.py).",
         "",
         *(f"- {line}" for line in how),
+        f"- {' to '.join(map(str, rounds[:1] + rounds[1:][-1:]))} rounds of each",
         "",
         f"| server | {' | '.join(columns)} |",
         f"|---|{'---|' * len(columns)}",
@@ -64,7 +66,7 @@ def cell(reports: Sequence[dict[str, Any]], check: str) -> str:
 
 
 def _shown(verdict: str) -> str:
-    return {"fail": "**fail**", "inconclusive": "?", "skipped": "-"}.get(verdict, verdict)
+    return {"fail": "**fail**", "skipped": "-"}.get(verdict, verdict)
 
 
 def _told(one: Standing) -> list[str]:
