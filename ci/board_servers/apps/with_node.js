@@ -13,6 +13,6 @@ const server = http.createServer({ connectionsCheckingInterval: 1000 }, (request
 });
 server.keepAliveTimeout = 3000;
 server.headersTimeout = 3000;
-server.requestTimeout = 3000;
+server.requestTimeout = 30000;
 server.listen(Number(process.env.PORT), '127.0.0.1');
 if (process.argv[2] === 'graceful') process.on('SIGTERM', () => server.close());

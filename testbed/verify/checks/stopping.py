@@ -182,7 +182,7 @@ async def leave(stage: Stage, peers: list[Peer]) -> bool:
                 peer.close()
         return stage.target.all_ended_ns is not None
 
-    return await stage.until(all_gone, stage.plan.grace)
+    return await stage.until(all_gone, stage.plan.grace) or not stage.target.pids()
 
 
 def _ended(stage: Stage, told: int) -> dict[str, Any]:
