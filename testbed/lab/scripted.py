@@ -125,6 +125,11 @@ class ScriptedSocket:
         self._stamp(f"setsockopt(SO_SNDBUF, {size} bytes)")
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
+    def no_delay(self) -> None:
+        """TCP_NODELAY: small writes do not wait for the ACK of what was sent before."""
+        self._stamp("setsockopt(TCP_NODELAY)")
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
     def user_timeout(self, milliseconds: int) -> None:
         """TCP_USER_TIMEOUT: how long sent data may stay unacknowledged (RFC 5482)."""
         self._stamp(f"setsockopt(TCP_USER_TIMEOUT, {milliseconds} ms)")

@@ -7,6 +7,7 @@ connection open, if any do.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from ..findings.table import Side
 from ..kernel import Sampler, SocketSample, readings
 from ..kernel.counters import extended
 from ..kernel.owners import holds
+from ..net.hosts import TwoHosts
 from ..tcp.states import State
 from .holding import End, Held, Pair, Watch, held_open
 from .judgement import Check, Verdict, check
@@ -32,6 +34,7 @@ class Seeing:
     address: tuple[str, int] | None
     checks: list[Check]
     clients: list[Client]
+    hosts: TwoHosts | None
     sampler: Sampler
     _watch: Watch
 
@@ -124,19 +127,25 @@ class Seeing:
         self.hold(check("kernel", statement, seen >= count, f"after {timeout:g} s there were {seen}"))
         return seen
 
-    def counters(self) -> dict[str, int]:
-        """What the kernel of the server's network has counted until now, by its own names: ListenDrops."""
-        return extended()
+    def counters(self, side: Side = "server") -> dict[str, int]:
+        """What the kernel of that side's network has counted until now, by its own names: ListenDrops."""
+        with self.hosts.host(side).enter() if self.hosts is not None else contextlib.nullcontext():
+            return extended()
 
     async def see_counted(
-        self, before: Mapping[str, int], moved: Mapping[str, int], *, timeout: float = 10.0
+        self,
+        before: Mapping[str, int],
+        moved: Mapping[str, int],
+        *,
+        side: Side = "server",
+        timeout: float = 10.0,
     ) -> None:
         """Wait until each counter in `moved` has moved by so much since `before`, or by more.
         AssertionError, with how far they moved, when they have not."""
         __tracebackhide__ = True
         deadline = time.monotonic() + timeout
         while True:
-            now = extended()
+            now = self.counters(side)
             seen = {name: now[name] - before[name] for name in moved}
             counted = all(seen[name] >= by for name, by in moved.items())
             if counted or time.monotonic() > deadline:

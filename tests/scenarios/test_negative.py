@@ -13,6 +13,7 @@ from testbed.errors import ExperimentError
 from testbed.lab import Client, ScriptedServer, Verdict
 from testbed.lab.judgement import worst
 from testbed.net import sysctl
+from testbed.net.link import Link
 from testbed.net.private import PrivateNetwork
 from testbed.scenarios import find
 from testbed.scenarios.play import JudgedLab, judge_experiment, lab_of
@@ -106,6 +107,30 @@ class AcknowledgesAtOnce(Impatient):
         return await super().__aenter__()
 
 
+class PassesAll(Impatient):
+    """Its link does nothing to any segment."""
+
+    @property
+    def link(self) -> Link:
+        link = super().link
+        link.rule = _do_nothing  # type: ignore[method-assign]
+        link.until_held = _do_nothing  # type: ignore[method-assign]
+        return link
+
+
+async def _do_nothing(*rules: str, **options: Any) -> Any:
+    return []
+
+
+class NeverHurries(Impatient):
+    """Its clients leave Nagle's algorithm on."""
+
+    def client(self, **options: Any) -> Client:
+        client = super().client(**options)
+        client.no_delay = lambda: None  # type: ignore[method-assign]
+        return client
+
+
 class Otherwise(Impatient):
     """It is the setting of its network that is another one: see `Twin.sysctls`."""
 
@@ -137,6 +162,21 @@ TWINS = (
     Twin("delayed-ack", AcknowledgesAtOnce, "an ACK came by itself before the reply"),
     Twin("close-with-unsent-data", Roomy, "s before"),
     Twin("fin-wait-2-timeout", Otherwise, "it lasted 0.", {"tcp_fin_timeout": 60}),
+    Twin("fast-retransmit", PassesAll, "they moved: TCPFastRetrans 0"),
+    Twin("out-of-order", PassesAll, "they moved: TCPOFOQueue 0"),
+    Twin("lost-third-ack", PassesAll, "was told 1, not 0"),
+    Twin("simultaneous-close", PassesAll, "not seen in CLOSING"),
+    Twin("simultaneous-open", PassesAll, "not seen in SYN_RECEIVED"),
+    Twin("nagle", NeverHurries, "the ACK came before it"),
+    Twin("half-close-refused", ending("polite"), "not (b'', 'EOF')"),
+    Twin("server-closes-first", ending("polite"), "not (18, 'EOF')"),
+    Twin("unread-data", ending("polite"), "not 'ECONNRESET'"),
+    Twin("handshake-without-accept", ending("polite"), "found: "),
+    Twin("http-request", ending("linger-zero"), "not 'EOF'"),
+    Twin("lost-segment", LosesNothing, "1 data segments, 0 again"),
+    Twin("lost-fin", LosesNothing, "it sent 1"),
+    Twin("lost-last-ack", LosesNothing, "not seen in LAST_ACK"),
+    Twin("dead-peer", LosesNothing, "not (b'', 'ETIMEDOUT')"),
     Twin("early-reply", Roomy, "were lost"),
 )
 
