@@ -164,7 +164,7 @@ TWINS = (
     Twin("zero-window", Roomy, "window 0 in frames [], probes [], updates []"),
     Twin("delayed-ack", AcknowledgesAtOnce, "an ACK came by itself before the reply"),
     Twin("close-with-unsent-data", Roomy, "s before"),
-    Twin("fin-wait-2-timeout", Otherwise, "it lasted 0.", {"tcp_fin_timeout": 60}),
+    Twin("fin-wait-2-timeout", Otherwise, "was still there after 0.5 s", {"tcp_fin_timeout": 60}),
     Twin("fast-retransmit", PassesAll, "they moved: TCPFastRetrans 0"),
     Twin("out-of-order", PassesAll, "they moved: TCPOFOQueue 0"),
     Twin("lost-third-ack", PassesAll, "was told 1, not 0"),

@@ -4,7 +4,7 @@ import pytest
 
 from testbed.tcp.tracker import Tracker
 from testbed.tcp.transcript import compare, lines_of, meaning
-from testbed.wire.notation import parse_transcript
+from testbed.wire.notation import Direction, parse_transcript
 from tests.conversations import connection_of
 
 HANDSHAKE = """
@@ -29,6 +29,8 @@ SAME = {
     ),
 }
 
+CLIENTS: tuple[Direction, ...] = (">",)
+SERVERS: tuple[Direction, ...] = ("<",)
 ELASTIC = {
     "more data": ("< P. 1:101(100) ack 1", "< . 1:1449(1448) ack 1\n< P. 1449:2001(552) ack 1"),
     "an end further on": ("< P. 1:101(100) ack 1\n< F. 101:101(0) ack 1", "< FP. 1:51(50) ack 1"),
@@ -75,16 +77,16 @@ def test_same_meaning(name: str) -> None:
 def test_amounts_of_an_elastic_side_are_left_open(name: str) -> None:
     expected, seen = (HANDSHAKE + part for part in ELASTIC[name])
     lines, connection = parse_transcript(expected), connection_of(seen)
-    compared = compare(lines, connection, elastic=("<",))
+    compared = compare(lines, connection, elastic=SERVERS)
     assert compared.same, "\n".join(compared.diff)
     assert not compare(lines, connection).same
-    assert not compare(lines, connection, elastic=(">",)).same
+    assert not compare(lines, connection, elastic=CLIENTS).same
 
 
 @pytest.mark.parametrize("name", NOT_EVEN_ELASTIC)
 def test_elastic_is_not_anything(name: str) -> None:
     expected, seen = (HANDSHAKE + part for part in NOT_EVEN_ELASTIC[name])
-    assert not compare(parse_transcript(expected), connection_of(seen), elastic=("<",)).same
+    assert not compare(parse_transcript(expected), connection_of(seen), elastic=SERVERS).same
 
 
 def test_when_a_closed_window_is_probed_does_not_matter() -> None:
