@@ -134,6 +134,13 @@ class NeverHurries(Impatient):
         return client
 
 
+class KeepsItsSettings(Impatient):
+    """Its network's settings stay as they are."""
+
+    def set_sysctl(self, name: str, value: int | str) -> None:
+        pass
+
+
 class Otherwise(Impatient):
     """It is the setting of its network that is another one: see `Twin.sysctls`."""
 
@@ -170,6 +177,7 @@ TWINS = (
     Twin("lost-third-ack", PassesAll, "was told 1, not 0"),
     Twin("simultaneous-close", PassesAll, "not seen in CLOSING"),
     Twin("simultaneous-open", PassesAll, "not seen in SYN_RECEIVED"),
+    Twin("window-scale", KeepsItsSettings, "it was carried by (True, True)"),
     Twin("nagle", NeverHurries, "the ACK came before it"),
     Twin("half-close-refused", ending("polite"), "not (b'', 'EOF')"),
     Twin("server-closes-first", ending("polite"), "not (18, 'EOF')"),
