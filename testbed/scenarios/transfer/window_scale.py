@@ -42,9 +42,7 @@ def after(experiment: Experiment) -> Iterable[Check]:
         offered = connection.client.scale >= 0, connection.server.scale >= 0
         yield check(
             "wire",
-            "both SYNs carry a window scale"
-            if scales
-            else "the SYN carries a window scale, the SYN-ACK none",
+            f"the SYN carries a window scale, the SYN-ACK {'too' if scales else 'none'}",
             offered == (True, scales),
             f"of SYN and SYN-ACK it was carried by {offered}",
         )
@@ -73,7 +71,7 @@ SCENARIO = Scenario(
     """,
     connections=2,
     hosts=True,
-    lesson="64 KiB a round trip are 5 Mbit/s at 100 ms, whatever the line can do. A middlebox that strips the "
-    "option from a SYN does that to everyone behind it, and nobody is told.",
+    lesson="64 KiB a round trip are 5 Mbit/s at 100 ms, whatever the line can do. A middlebox that strips "
+    "the option from a SYN does that to everyone behind it, and nobody is told.",
     after=after,
 )
