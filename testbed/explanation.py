@@ -275,7 +275,7 @@ def _explain_one(
             truncated=capture.truncated,
             problems=summary.problems,
             disagreements=summary.disagreements,
-            icmp_errors=tuple(capture.icmp_errors),
+            icmp_errors=capture.icmp_about,
         )
     return summary, _judged(tracker.connections, evidence, before)
 

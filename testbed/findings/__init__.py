@@ -4,6 +4,7 @@
 
     table           what a finding, a rule and the evidence are
     rules           the table of all rules, in order of weight
+    signs           which of them have to look closer
     rules_close     FIN and RST
     rules_open      SYN
     rules_transfer  probes, losses, windows
@@ -13,8 +14,19 @@
 Nothing here reads a clock, a file or the network.
 """
 
-from .rules import RULES, judge, rule
+from .rules import RULES, judge, rule, with_flaw
 from .table import Evidence, Finding, Holder, Rule, Severity
 from .words import describe
 
-__all__ = ["RULES", "Evidence", "Finding", "Holder", "Rule", "Severity", "describe", "judge", "rule"]
+__all__ = [
+    "RULES",
+    "Evidence",
+    "Finding",
+    "Holder",
+    "Rule",
+    "Severity",
+    "describe",
+    "judge",
+    "rule",
+    "with_flaw",
+]

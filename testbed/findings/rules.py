@@ -5,8 +5,12 @@ python -m testbed.findings.rules        prints the table
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from ..tcp.connection import Connection
+from ..tcp.notes import Note
 from . import rules_capture, rules_close, rules_open, rules_transfer
+from .signs import Sign, signs
 from .table import Evidence, Finding, Rule, Severity
 
 ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
@@ -25,6 +29,7 @@ RULES: tuple[Rule, ...] = (
         "close-wait`.",
         "RFC 9293 section 3.6, 3.10.4",
         "A FIN of that end in a longer capture, or one that the capture dropped.",
+        Sign.FIN_OPEN,
         rules_close.missing_fin,
     ),
     Rule(
@@ -36,6 +41,7 @@ RULES: tuple[Rule, ...] = (
         "Capture on the other host too.",
         "RFC 9293 section 3.6, 3.8.1",
         "An acknowledgment of it that was not captured.",
+        Sign.FIN_OPEN,
         rules_close.fin_unacknowledged,
     ),
     Rule(
@@ -50,6 +56,7 @@ RULES: tuple[Rule, ...] = (
         "peer's FIN.",
         "RFC 9293 section 3.5.2, 3.10.7; RFC 1122 section 4.2.2.13",
         "The receiver going on as if nothing had come: then the RST was not taken (reset-ignored).",
+        Sign.RESET,
         rules_close.reset,
     ),
     Rule(
@@ -61,6 +68,7 @@ RULES: tuple[Rule, ...] = (
         "None needed where the stack challenges it.",
         "RFC 5961 section 3",
         "No segment of the receiver after it.",
+        Sign.RESET_IGNORED,
         rules_close.reset_ignored,
     ),
     Rule(
@@ -72,6 +80,7 @@ RULES: tuple[Rule, ...] = (
         "Find out who sends them.",
         "RFC 9293 section 3.6",
         "A FIN with another number.",
+        Sign.DATA_AFTER_FIN,
         rules_close.data_after_fin,
     ),
     Rule(
@@ -83,6 +92,7 @@ RULES: tuple[Rule, ...] = (
         "None: see that the rest arrives.",
         "RFC 9293 section 3.6; RFC 1122 section 4.2.2.13",
         "Data that had been sent before the FIN was taken.",
+        Sign.DATA_AFTER_PEERS_FIN,
         rules_close.half_close,
     ),
     Rule(
@@ -94,6 +104,7 @@ RULES: tuple[Rule, ...] = (
         "None.",
         "RFC 9293 section 3.6, Figure 13",
         "An acknowledgment of the first FIN before the second.",
+        Sign.FINS_CROSSED,
         rules_close.simultaneous_close,
     ),
     Rule(
@@ -105,6 +116,7 @@ RULES: tuple[Rule, ...] = (
         "None, unless it is frequent.",
         "RFC 9293 section 3.8.1",
         "FINs with different numbers.",
+        Sign.FIN_REPEATED,
         rules_close.fin_retransmitted,
     ),
     Rule(
@@ -117,6 +129,7 @@ RULES: tuple[Rule, ...] = (
         "None.",
         "RFC 9293 section 3.4",
         "A FIN with a number one lower.",
+        Sign.SHORT_OF_FIN,
         rules_close.ack_short_of_fin,
     ),
     Rule(
@@ -128,6 +141,7 @@ RULES: tuple[Rule, ...] = (
         "Start the server, or wait for it to listen.",
         "RFC 9293 section 3.10.7.1, 3.10.7.3",
         "A SYN,ACK before the RST.",
+        Sign.NOT_OPENED,
         rules_open.refused,
     ),
     Rule(
@@ -139,6 +153,7 @@ RULES: tuple[Rule, ...] = (
         "Capture at the server: does the SYN arrive?",
         "RFC 9293 section 3.8.3",
         "An answer that took another way.",
+        Sign.NOT_OPENED,
         rules_open.unanswered,
     ),
     Rule(
@@ -152,6 +167,7 @@ RULES: tuple[Rule, ...] = (
         "Count them: one is chance, many are a flood (SYN cookies).",
         "RFC 9293 section 3.5, RFC 4987",
         "The third segment.",
+        Sign.NOT_OPENED,
         rules_open.half_open,
     ),
     Rule(
@@ -163,6 +179,7 @@ RULES: tuple[Rule, ...] = (
         "Look at ListenOverflows in `nstat -az`.",
         "RFC 9293 section 3.8.3",
         "SYNs with different numbers.",
+        Sign.SYN_REPEATED,
         rules_open.handshake_retried,
     ),
     Rule(
@@ -174,6 +191,7 @@ RULES: tuple[Rule, ...] = (
         "None.",
         "RFC 9293 section 3.5, Figure 7",
         "A SYN,ACK that answers before the second SYN.",
+        Sign.SIMULTANEOUS,
         rules_open.simultaneous_open,
     ),
     Rule(
@@ -185,6 +203,7 @@ RULES: tuple[Rule, ...] = (
         "None, unless it fails.",
         "RFC 9293 section 3.6.1, RFC 6191",
         "A SYN with the first one's number: that is a retransmission.",
+        Sign.PORT_REUSED,
         rules_open.port_reused,
     ),
     Rule(
@@ -196,6 +215,7 @@ RULES: tuple[Rule, ...] = (
         "Follow the address that sent it.",
         "RFC 792, RFC 4443, RFC 5927",
         "The quoted segment arriving.",
+        Sign.ICMP,
         rules_open.icmp_error,
     ),
     Rule(
@@ -207,6 +227,7 @@ RULES: tuple[Rule, ...] = (
         "None. They close nothing; ask why the connection is idle.",
         "RFC 9293 section 3.8.4; RFC 1122 section 4.2.3.6",
         "A peer's window of 0: then they are window probes.",
+        Note.KEEP_ALIVE,
         rules_transfer.keepalive_probes,
     ),
     Rule(
@@ -218,6 +239,7 @@ RULES: tuple[Rule, ...] = (
         "Find out when it was last heard.",
         "RFC 9293 section 3.8.4",
         "Answers that were not captured.",
+        Note.KEEP_ALIVE,
         rules_transfer.keepalive_unanswered,
     ),
     Rule(
@@ -229,6 +251,7 @@ RULES: tuple[Rule, ...] = (
         "Look for the link that loses.",
         "RFC 9293 section 3.8.1, RFC 6298",
         "The same packet captured twice.",
+        Note.RETRANSMISSION | Note.FAST_RETRANSMISSION | Note.SPURIOUS_RETRANSMISSION,
         rules_transfer.retransmission,
     ),
     Rule(
@@ -240,6 +263,7 @@ RULES: tuple[Rule, ...] = (
         "Set TCP_USER_TIMEOUT to be told sooner.",
         "RFC 9293 section 3.8.3, RFC 5482",
         "An acknowledgment that was not captured.",
+        Sign.DATA_WITHOUT_FIN,
         rules_transfer.unacknowledged_data,
     ),
     Rule(
@@ -251,6 +275,7 @@ RULES: tuple[Rule, ...] = (
         "Find what keeps it from reading.",
         "RFC 9293 section 3.8.6",
         "A window scale that was not captured changes nothing: 0 stays 0.",
+        Note.ZERO_WINDOW,
         rules_transfer.zero_window,
     ),
     Rule(
@@ -262,6 +287,7 @@ RULES: tuple[Rule, ...] = (
         "None, unless it is frequent.",
         "RFC 9293 section 3.10.7.4",
         "A retransmission within the round-trip time.",
+        Note.OUT_OF_ORDER,
         rules_transfer.out_of_order,
     ),
     Rule(
@@ -273,6 +299,7 @@ RULES: tuple[Rule, ...] = (
         "None: harmless.",
         "RFC 7323 section 2.2",
         "Data between.",
+        Note.WINDOW_UPDATE | Note.DUPLICATE_ACK,
         rules_open.loopback_window_update,
     ),
     Rule(
@@ -285,6 +312,7 @@ RULES: tuple[Rule, ...] = (
         "Capture with a larger buffer (-B), from before the start.",
         "",
         "A count that proves the capture complete.",
+        Sign.PARTIAL | Sign.FLAWED | Note.ACKED_LOST_SEGMENT,
         rules_capture.capture_incomplete,
     ),
     Rule(
@@ -296,23 +324,37 @@ RULES: tuple[Rule, ...] = (
         "Go back to the capture file.",
         "",
         "The original capture.",
+        Sign.DISAGREES,
         rules_capture.text_disagrees_with_hex,
     ),
 )
 """Every rule, what matters most first; among findings of one severity this is the order."""
 
 _ORDER = {rule.code: position for position, rule in enumerate(RULES)}
+_CALLED = tuple((int(row.when), row.judge) for row in RULES)
 
 
 def judge(connection: Connection, evidence: Evidence) -> list[Finding]:
     """Every finding of every rule, worst first."""
-    found = [
+    seen = signs(connection, evidence)
+    if not seen:
+        return []
+    return _sorted(
         finding if finding.frame else finding._replace(frame=None)  # 0: that packet was not captured
-        for row in RULES
-        for finding in row.judge(connection, evidence)
-    ]
-    found.sort(key=lambda finding: (finding.severity.rank, _ORDER[finding.code]))
-    return found
+        for when, find in _CALLED
+        if when & seen
+        for finding in find(connection, evidence)
+    )
+
+
+def with_flaw(findings: Sequence[Finding], evidence: Evidence) -> Sequence[Finding]:
+    """`findings`, made while the capture was being read, with what is known of it only at its end."""
+    flaw = rules_capture.flaw(evidence)
+    return findings if flaw is None else _sorted([*findings, flaw])
+
+
+def _sorted(findings: Iterable[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: (finding.severity.rank, _ORDER[finding.code]))
 
 
 def rule(code: str) -> Rule | None:

@@ -10,7 +10,7 @@ from ..tcp.notes import Note
 from ..tcp.states import State
 from ..wire.segment import ACK, FIN, SYN
 from .phrases import count, duration, frames
-from .table import Evidence, Finding, Severity, ends, other, side_of
+from .table import Evidence, Finding, Severity, ends, other, side_of, watched
 
 SETTLED_NS = 1_000_000_000
 """How long an end may keep silent after the peer's FIN before its own counts as missing."""
@@ -30,7 +30,7 @@ def missing_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]
         return  # a capture of one direction accuses nobody: capture-incomplete says so
     if not closer.fin_acked_frame and not held:
         return  # nothing shows that the FIN arrived: fin-unacknowledged says so
-    until = max(evidence.end_ns, connection.last_time_ns)
+    until = evidence.until(connection)
     if connection.reset_by is not None:
         # reset by the end that had closed: its socket was gone when the other one spoke again
         if connection.reset_by is silent or silent.bytes_after_peer_fin or connection.reset_segment is None:
@@ -49,9 +49,7 @@ def missing_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]
         text += f", the {side_of(silent)}'s TCP acknowledged it in frame {closer.fin_acked_frame}"
     if connection.reset_by is None:
         state, closers_state, left = silent.state, closer.state, "is left"
-        text += (
-            f", and nothing closed the other direction in the {duration(since)} that the capture goes on. "
-        )
+        text += f", and nothing closed the other direction in the {watched(connection, since)}. "
     else:
         assert connection.reset_state is not None
         states = connection.reset_state if closer.is_client else connection.reset_state[::-1]
@@ -64,7 +62,12 @@ def missing_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]
     for holder in held:
         text += " " + _held_by(holder.command, holder.pid, holder.fd, holder.state, holder.witness)
     text += " " + _closers_side(connection, evidence, closer, f"{left} in {closers_state}")
-    if not settled:
+    if connection.successor is not None:
+        text += (
+            f" Frame {connection.successor.frame} opens the same four-tuple anew: the host that sent it had "
+            "forgotten this connection by then."
+        )
+    elif not settled:
         text += (
             f" The capture ends only {duration(since)} after the FIN, so that it may have come later: "
             "a longer capture would tell."
@@ -116,7 +119,7 @@ def fin_unacknowledged(connection: Connection, evidence: Evidence) -> Iterator[F
         if end.fin_seq is None or end.fin_acked_frame:
             continue
         peer = other(connection, end)
-        since = max(evidence.end_ns, connection.last_time_ns) - end.fin_first_time
+        since = evidence.until(connection) - end.fin_first_time
         if not peer.packets or (since < SETTLED_NS and end.fins_sent == 1):
             continue
         yield Finding(
@@ -125,7 +128,7 @@ def fin_unacknowledged(connection: Connection, evidence: Evidence) -> Iterator[F
             side_of(peer),
             end.fin_first_frame,
             f"The {side_of(end)}'s FIN (frame {end.fin_first_frame}, sent {count(end.fins_sent, 'time')}) "
-            f"was never acknowledged in the {duration(since)} that the capture goes on; the {side_of(end)} "
+            f"was never acknowledged in the {watched(connection, since)}; the {side_of(end)} "
             f"is left in {end.state}. The {side_of(peer)} is gone or cannot be reached, or its answers were "
             "not captured.",
         )
@@ -258,9 +261,7 @@ def _why_reset(connection: Connection, evidence: Evidence, end: Endpoint, peer: 
     rst, cause = connection.reset_segment, connection.reset_cause
     assert rst is not None
     answers = (
-        cause is not None
-        and connection.reset_cause_from_client == peer.is_client
-        and rst.time_ns - cause.time_ns < ANSWER_NS
+        cause is not None and cause.from_client == peer.is_client and rst.time_ns - cause.time_ns < ANSWER_NS
     )
     bare = not rst.flags & ACK
     if _unanswered_probes(connection, end, peer) >= 3:

@@ -68,7 +68,7 @@ def unanswered(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
 
 
 def _icmp(connection: Connection, evidence: Evidence) -> str:
-    for error in evidence.icmp_about(connection.client_flow):
+    for error in evidence.icmp_about(connection, connection.client_flow):
         kind = UNREACHABLE.get((len(error.quoted_flow), error.type), "an error")
         return f"ICMP told why in frame {error.frame}: {kind} (type {error.type}, code {error.code})."
     return ""
@@ -78,10 +78,8 @@ def icmp_error(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     """ICMP errors about the segments of a connection that did open."""
     if connection.opening is Opening.SYN_ONLY:
         return
-    if not evidence.icmp_errors:
-        return
     flows = {connection.client_flow: "client", reverse(connection.client_flow): "server"}
-    about = sorted(error for flow in flows for error in evidence.icmp_about(flow))
+    about = sorted(error for flow in flows for error in evidence.icmp_about(connection, flow))
     if about:
         first = about[0]
         kind = UNREACHABLE.get((len(first.quoted_flow), first.type), "an error")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..wire.segment import ACK, FIN, RST, SYN, Segment
 from .classify import HALF, MASK
 from .endpoint import Endpoint
+from .facts import Cause
 from .states import SYNCHRONIZED, Event, State
 
 if TYPE_CHECKING:
@@ -53,13 +54,13 @@ def walk(
             fwd.fin_seq = (seq + segment.length) & MASK
             fwd.fin_first_frame, fwd.fin_first_time = segment.frame, segment.time_ns
             fwd.step(Event.SEND_FIN, segment.frame, segment.time_ns)
-            c.close_frames.append((segment.frame, fwd.is_client, segment.time_ns))
+            c.close_frames += ((segment.frame, fwd.is_client, segment.time_ns),)
         if not fwd.fin_acked_frame:
             fwd.fin_frame, fwd.fin_time = segment.frame, segment.time_ns
     elif fwd.fin_seq is not None and segment.length:
         beyond = (seq + segment.length - fwd.fin_seq) & MASK
         if 0 < beyond < HALF and len(c.data_after_fin) < FRAMES_KEPT:
-            c.data_after_fin.append((segment.frame, fwd.is_client))
+            c.data_after_fin += ((segment.frame, fwd.is_client),)
 
 
 def _syn(c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment) -> None:
@@ -124,7 +125,7 @@ def _ack_of_fin(c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment, s
     frame, time_ns = segment.frame, segment.time_ns
     if (segment.ack - rev.fin_seq - 1) & MASK >= HALF:
         if segment.ack == rev.fin_seq and not segment.length and not segment.flags & FIN and fwd.packets == 1:
-            c.short_of_fin.append(frame)
+            c.short_of_fin += (frame,)
         return
     if rev.fin_acked_frame:
         return
@@ -136,9 +137,10 @@ def _ack_of_fin(c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment, s
         fwd.step(Event.RECEIVE_ACK_OF_FIN, *crossed)
         crossed = None
     fwd.step(Event.RECEIVE_FIN, rev.fin_frame, rev.fin_time, frame)
+    c.crossed = c.crossed or fwd.state is State.CLOSING
     if crossed is not None:
         fwd.step(Event.RECEIVE_ACK_OF_FIN, *crossed)
-    c.close_frames.append((frame, fwd.is_client, time_ns))
+    c.close_frames += ((frame, fwd.is_client, time_ns),)
     if fwd.fin_seq is not None and not fwd.fin_acked_frame:
         rev.ack_of_fin = (frame, time_ns)  # our FIN may have overtaken this ACK
     else:
@@ -177,7 +179,8 @@ def _reset(
         rev.fin_acked_frame = frame  # the RST itself shows that the FIN was taken
         fwd.step(Event.RECEIVE_FIN, rev.fin_frame, rev.fin_time, frame)
     c.reset_by, c.reset_frame, c.reset_segment = fwd, frame, segment.bare()
-    c.reset_cause, c.reset_cause_from_client = c.last_segment, c.last_from_client
+    if fwd.packets + rev.packets > 1:
+        c.reset_cause = Cause(c.last_frame, c.last_time_ns, c.last_flags, c.last_length, c.last_from_client)
     c.reset_state = (c.client.state, c.server.state)
     if rev.next_seq is not None and fwd.last_ack is not None:
         acked = segment.ack if segment.flags & ACK else fwd.last_ack
@@ -197,9 +200,10 @@ def _ignored(c: Connection, doubtful: DoubtfulReset) -> None:
     """The receiver of a doubtful RST did not take it: undo what it did."""
     c.doubtful = None
     if len(c.resets_ignored) < FRAMES_KEPT:
-        c.resets_ignored.append((doubtful.frame, doubtful.by.is_client))
+        c.resets_ignored += ((doubtful.frame, doubtful.by.is_client),)
     c.reset_by, c.reset_frame, c.reset_state, c.reset_unacked = None, 0, None, 0
-    c.reset_segment = c.reset_cause = None
+    c.reset_segment = None
+    c.reset_cause = None
     c.refused = False
     doubtful.by.rst_frame = 0
     for end, state, count in zip((c.client, c.server), doubtful.states, doubtful.transitions, strict=True):

@@ -17,7 +17,7 @@ import io
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Protocol, Self, cast
 
@@ -249,6 +249,11 @@ class CaptureFile:
     @property
     def icmp_errors(self) -> list[IcmpError]:
         return list(self._decoder.icmp_errors)
+
+    @property
+    def icmp_about(self) -> Mapping[bytes, Sequence[IcmpError]]:
+        """The same by the flow that they quote, as known so far: it grows with the reading."""
+        return self._decoder.icmp_about
 
     @property
     def icmp_errors_seen(self) -> int:
