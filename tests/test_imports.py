@@ -28,7 +28,10 @@ FLOORS: dict[str, int] = {
     "wire": 1,
     "tcp": 2,
     "findings": 3,
+    "explained": 4,
     "explanation": 4,
+    "reading": 4,
+    "tally": 4,
     "render": 4,
     "net": 4,
     "capture": 4,
@@ -40,7 +43,7 @@ FLOORS: dict[str, int] = {
     "pytest_plugin": 7,
     "__main__": 8,
 }
-PURE = ("errors", "wire", "tcp", "findings", "explanation", "render")
+PURE = ("errors", "wire", "tcp", "findings", "explained", "explanation", "reading", "tally", "render")
 IMPURE_MODULES = frozenset(
     {
         "asyncio",

@@ -15,6 +15,7 @@ Nothing here reads a clock, a file or the network.
 """
 
 from .rules import RULES, judge, rule, with_flaw
+from .rules_capture import flaw_of
 from .table import Evidence, Finding, Holder, Rule, Severity
 from .words import describe
 
@@ -26,6 +27,7 @@ __all__ = [
     "Rule",
     "Severity",
     "describe",
+    "flaw_of",
     "judge",
     "rule",
     "with_flaw",

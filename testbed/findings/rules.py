@@ -347,9 +347,8 @@ def judge(connection: Connection, evidence: Evidence) -> list[Finding]:
     )
 
 
-def with_flaw(findings: Sequence[Finding], evidence: Evidence) -> Sequence[Finding]:
+def with_flaw(findings: Sequence[Finding], flaw: Finding | None) -> Sequence[Finding]:
     """`findings`, made while the capture was being read, with what is known of it only at its end."""
-    flaw = rules_capture.flaw(evidence)
     return findings if flaw is None else _sorted([*findings, flaw])
 
 

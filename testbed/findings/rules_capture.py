@@ -23,7 +23,7 @@ def capture_incomplete(connection: Connection, evidence: Evidence) -> Iterator[F
             f"Segments are missing from the capture, not from the connection: {frames(lost, total)} "
             "acknowledged data that no captured segment carries.",
         )
-    whole = flaw(evidence)
+    whole = flaw_of(evidence)
     if whole is not None:
         yield whole
     if connection.mid_stream:
@@ -59,7 +59,7 @@ def capture_incomplete(connection: Connection, evidence: Evidence) -> Iterator[F
             )
 
 
-def flaw(evidence: Evidence) -> Finding | None:
+def flaw_of(evidence: Evidence) -> Finding | None:
     """What the capture as a whole lacks: a finding of each of its connections."""
     reasons = []
     if evidence.dropped:
