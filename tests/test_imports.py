@@ -28,10 +28,8 @@ FLOORS: dict[str, int] = {
     "wire": 1,
     "tcp": 2,
     "findings": 3,
-    "explained": 4,
     "explanation": 4,
-    "reading": 4,
-    "tally": 4,
+    "report": 5,
     "render": 4,
     "net": 4,
     "capture": 4,
@@ -43,7 +41,7 @@ FLOORS: dict[str, int] = {
     "pytest_plugin": 7,
     "__main__": 8,
 }
-PURE = ("errors", "wire", "tcp", "findings", "explained", "explanation", "reading", "tally", "render")
+PURE = ("errors", "wire", "tcp", "findings", "explanation", "render")
 IMPURE_MODULES = frozenset(
     {
         "asyncio",

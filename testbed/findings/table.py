@@ -11,7 +11,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ..tcp.connection import Connection
 from ..tcp.endpoint import Endpoint
@@ -51,6 +51,10 @@ class Finding(NamedTuple):
     side: Side | None
     frame: int | None
     text: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As in the documents."""
+        return {**self._asdict(), "severity": str(self.severity)}
 
 
 class Holder(NamedTuple):

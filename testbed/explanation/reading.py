@@ -19,11 +19,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import BinaryIO
 
+from ..findings import Evidence, Finding, flaw_of, judge, with_flaw
+from ..tcp.connection import Connection
+from ..tcp.tracker import Tracker
+from ..wire.reader import CaptureFile, open_capture
 from .explained import CaptureSummary, Explained
-from .findings import Evidence, Finding, flaw_of, judge, with_flaw
-from .tcp.connection import Connection
-from .tcp.tracker import Tracker
-from .wire.reader import CaptureFile, open_capture
 
 Source = str | os.PathLike[str] | BinaryIO
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from .findings import Evidence, Finding, describe
-from .tcp.connection import Connection, Exchange, names
-from .tcp.endpoint import Endpoint
-from .tcp.transcript import line_of
-from .tcp.zeek import conn_state, history
-from .wire.notation import format as notation
+from ..findings import Evidence, Finding, describe
+from ..tcp.connection import Connection, Exchange, names
+from ..tcp.endpoint import Endpoint
+from ..tcp.transcript import line_of
+from ..tcp.zeek import conn_state, history
+from ..wire.notation import format as notation
+
+SCHEMA = "testbed.explain/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ class Explained:
     findings: tuple[Finding, ...]
 
     @property
+    def packets(self) -> int:
+        """Segments captured, of both ends."""
+        return self.connection.client.packets + self.connection.server.packets
+
+    @property
     def text(self) -> str:
         """The paragraph in words."""
         return describe(self.connection, self.evidence, self.findings)
@@ -57,6 +64,10 @@ class Explained:
     def story(self) -> str:
         """The paragraph without the findings: how it opened, what it carried, how it ended."""
         return describe(self.connection, self.evidence, ())
+
+    def with_findings(self, findings: tuple[Finding, ...]) -> Explained:
+        """The same with other findings."""
+        return replace(self, findings=findings)
 
     def to_json(self, *, segments: bool = False) -> dict[str, Any]:
         """As in the document.  `segments` needs a connection that was tracked with them."""
@@ -82,16 +93,7 @@ class Explained:
             "completeness": c.completeness,
             "packets": {"client": c.client.packets, "server": c.server.packets},
             "bytes": {"client": c.client.payload_bytes, "server": c.server.payload_bytes},
-            "findings": [
-                {
-                    "code": f.code,
-                    "severity": str(f.severity),
-                    "side": f.side,
-                    "frame": f.frame,
-                    "text": f.text,
-                }
-                for f in self.findings
-            ],
+            "findings": [finding.to_json() for finding in self.findings],
         }
         if segments:
             document["segments"] = [segment_json(exchange) for exchange in c.exchanges or ()]

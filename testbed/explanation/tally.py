@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
+from ..findings import RULES, Finding, Severity
 from .explained import Explained
-from .findings import RULES, Finding, Severity
 
 
 class FindingCount(NamedTuple):

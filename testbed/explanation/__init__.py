@@ -15,14 +15,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .explained import CaptureSummary, Explained, segment_json
-from .findings import Evidence, Finding, Severity, judge
+from ..findings import Evidence, Finding, Severity, judge
+from ..tcp.tracker import Tracker
+from ..wire.segment import Segment
+from .explained import SCHEMA, CaptureSummary, Explained, segment_json
 from .reading import Reading, Source, no_collections
 from .tally import FindingCount, SummaryRows, Tally
-from .tcp.tracker import Tracker
-from .wire.segment import Segment
-
-SCHEMA = "testbed.explain/1"
 
 
 @dataclass(frozen=True, slots=True)
