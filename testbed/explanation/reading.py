@@ -17,6 +17,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from operator import attrgetter
 from typing import BinaryIO
 
 from ..findings import Evidence, Finding, flaw_of, judge, with_flaw
@@ -24,6 +25,8 @@ from ..tcp.connection import Connection
 from ..tcp.tracker import Tracker
 from ..wire.reader import CaptureFile, open_capture
 from .explained import CaptureSummary, Explained
+
+_TIME_OF = attrgetter("time_ns")
 
 Source = str | os.PathLike[str] | BinaryIO
 
@@ -65,8 +68,7 @@ class Reading:
             for _, segments in capture.pieces():
                 for segment in segments:
                     feed(segment)
-                    if segment.time_ns > end_ns:
-                        end_ns = segment.time_ns
+                end_ns = max(end_ns, max(map(_TIME_OF, segments), default=0))
                 total += len(segments)
                 if over and not text:
                     yield from self._judged(over, so_far)

@@ -188,7 +188,7 @@ def loopback_window_update(connection: Connection, evidence: Evidence) -> Iterat
         return  # then it is more likely a challenge ACK
     before = min(
         connection.first_data_frame or connection.last_frame + 1,
-        connection.close_frames[0][0] if connection.close_frames else connection.last_frame + 1,
+        connection.first_fin.fin_first_frame if connection.first_fin else connection.last_frame + 1,
     )
     until = connection.server.syn_time + STRAIGHT_AFTER_NS
     for note in (Note.WINDOW_UPDATE, Note.DUPLICATE_ACK):

@@ -66,7 +66,7 @@ def _of_opening(connection: Connection) -> int:
 def _of_ending(connection: Connection) -> int:
     client, server = connection.client, connection.server
     found = 0
-    if connection.close_frames and not (client.fin_acked_frame and server.fin_acked_frame):
+    if connection.first_fin is not None and not (client.fin_acked_frame and server.fin_acked_frame):
         found |= Sign.FIN_OPEN
     if client.fins_sent > 1 or server.fins_sent > 1:
         found |= Sign.FIN_REPEATED

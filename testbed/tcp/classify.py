@@ -48,11 +48,7 @@ def classify(fwd: Endpoint, rev: Endpoint, segment: Segment, seq: int, rtt_ns: i
     `seq` is the segment's number, or the one assumed where a text prints none.  `rtt_ns` is the
     handshake's round-trip time, 0 when unknown.
     """
-    flags = segment.flags
-    length = segment.length
-    window = segment.window
-    ack = segment.ack
-    time_ns = segment.time_ns
+    _, time_ns, _, flags, _, ack, window, length, _, _, _ = segment
     next_seq = fwd.next_seq
     control = flags & CONTROL
     notes = 0

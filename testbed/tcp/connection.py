@@ -41,6 +41,8 @@ class Connection:
 
     mid_stream        its first captured segment was no SYN
     established       both ends have reached ESTABLISHED (or were taken to have, mid-stream)
+    ended             it is over: reset, or both FINs acknowledged; repetitions may still come
+    first_fin         the end whose FIN came first
     crossed           an end has been in CLOSING
     reset_by          who sent the RST that ended it; with it the frame, both ends' states before
                       it (client, server), the bytes sent to it that it never acknowledged, the
@@ -58,13 +60,14 @@ class Connection:
         "_bits",
         "client",
         "client_flow",
-        "close_frames",
         "crossed",
         "data_after_fin",
         "doubtful",
+        "ended",
         "established",
         "exchanges",
         "first_data_frame",
+        "first_fin",
         "first_frame",
         "first_from_server",
         "history",
@@ -122,6 +125,7 @@ class Connection:
         self.port_reused = port_reused
         self.mid_stream = not first.flags & SYN
         self.established = self.mid_stream
+        self.ended = False
         self.watch = not self.mid_stream  # each segment may move a state: not so between open and close
         self.saw_synack = False
         self.simultaneous = False
@@ -140,7 +144,7 @@ class Connection:
         self.successor: Successor | None = None
         self.data_after_fin: tuple[tuple[int, bool], ...] = ()
         self.short_of_fin: tuple[int, ...] = ()
-        self.close_frames: tuple[tuple[int, bool, int], ...] = ()
+        self.first_fin: Endpoint | None = None
         self.history = ""
         self.unnumbered = 0  # segments of a text that printed no sequence number
         self.probes_inferred: tuple[Probe, ...] = ()
@@ -217,20 +221,19 @@ class Connection:
             )
 
     def _options_of_syn(self, fwd: Endpoint, segment: Segment) -> None:
-        raw = segment.options
-        scale = tcp_options.window_scale(raw)
+        scale, fwd.timestamps = tcp_options.offered(segment.options)
         fwd.scale = -2 if scale is None else scale
-        fwd.mss = tcp_options.mss(raw)
-        fwd.timestamps = tcp_options.timestamps(raw) is not None
         fwd.saw_syn = True
         if not fwd.syn_frame:
             fwd.syn_frame, fwd.syn_time = segment.frame, segment.time_ns
 
     def _letter(self, fwd: Endpoint, bit: int) -> None:
         fwd.letters |= bit
-        letter = zeek.LETTERS[bit.bit_length() - 1]
-        self.history += letter.upper() if fwd.is_client else letter
-        self._bits |= 4 if bit == zeek.A else 8 if bit == zeek.D else 0
+        self.history += (zeek.CAPITAL if fwd.is_client else zeek.SMALL)[bit]
+        if bit == zeek.A:
+            self._bits |= 4
+        elif bit == zeek.D:
+            self._bits |= 8
 
     def _control_letters(self, fwd: Endpoint, flags: int, length: int, frame: int) -> None:
         new = zeek.control_letters(flags, length) & ~fwd.letters
@@ -311,11 +314,6 @@ class Connection:
     # --------------------------------------------------------------- verdicts
 
     @property
-    def ended(self) -> bool:
-        """Whether it is over: reset, or both FINs acknowledged.  Repetitions may still come."""
-        return self.reset_by is not None or bool(self.client.fin_acked_frame and self.server.fin_acked_frame)
-
-    @property
     def never_opened(self) -> bool:
         """Whether no more than an attempt to open it was seen."""
         return not self.established and not self.first_data_frame and self.first_fin is None
@@ -347,13 +345,6 @@ class Connection:
         if self.reset_by is not None:
             return Ending.RESET
         return Ending.HALF_CLOSED if fins else Ending.OPEN
-
-    @property
-    def first_fin(self) -> Endpoint | None:
-        """The end whose FIN came first."""
-        for _, from_client, _ in self.close_frames:
-            return self.client if from_client else self.server
-        return None
 
     @property
     def close_segments(self) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .states import STEP, Event, State
 
@@ -26,6 +26,9 @@ class Transition(NamedTuple):
     frame: int
     time_ns: int
     confirmed_by: int
+
+
+_FIELDS = len(Transition._fields)
 
 
 class Endpoint:
@@ -56,7 +59,6 @@ class Endpoint:
         "last_length",
         "last_notes",
         "letters",
-        "mss",
         "next_seq",
         "next_seq_time",
         "packets",
@@ -66,11 +68,11 @@ class Endpoint:
         "saw_syn",
         "scale",
         "state",
+        "steps",
         "syn_frame",
         "syn_time",
         "syns_sent",
         "timestamps",
-        "transitions",
         "window",
         "zero_since",
         "zero_total",
@@ -79,13 +81,12 @@ class Endpoint:
     def __init__(self, is_client: bool) -> None:
         self.is_client = is_client
         self.state = State.CLOSED
-        self.transitions: list[Transition] = []
+        self.steps: tuple[Any, ...] = ()  # its transitions, field after field: `transitions` has them
         self.base: int | None = None  # the ISN, or one before the first number seen
         self.saw_syn = False
         self.syn_frame = 0
         self.syn_time = 0
         self.scale = UNKNOWN_SCALE
-        self.mss: int | None = None
         self.timestamps = False  # did the SYN offer timestamps (RFC 7323)
         self.next_seq: int | None = None  # one past the highest number sent
         self.next_seq_time = 0
@@ -137,9 +138,14 @@ class Endpoint:
         sent = (self.data_end - self.heard_fin_at) & 0xFFFFFFFF
         return sent if sent < 0x80000000 else 0
 
+    @property
+    def transitions(self) -> list[Transition]:
+        """Its changes of state, in order."""
+        return [Transition(*self.steps[at : at + _FIELDS]) for at in range(0, len(self.steps), _FIELDS)]
+
     def step(self, event: Event, frame: int, time_ns: int, confirmed_by: int | None = None) -> None:
         """Walk the edge for `event`, if the present state has one."""
         state = STEP.get((self.state, event))
         if state is not None:
             self.state = state
-            self.transitions.append(Transition(state, event, frame, time_ns, confirmed_by or frame))
+            self.steps += (state, event, frame, time_ns, confirmed_by or frame)

@@ -14,6 +14,7 @@ open, not by what the file holds.  Nothing else closes a connection: one that is
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Final, Generic, Self, TypeVar
 
@@ -56,8 +57,9 @@ class TrackerOf(Generic[Kind]):
         self.opened = 0
         self._over = over
         self._flows: dict[bytes, tuple[Kind, bool]] = {}
-        self._unopened: dict[Kind, None] = {}  # both in the order in which they came to be so
-        self._ended: dict[Kind, None] = {}
+        # both in the order in which they came to be so; a dict's first key is slow to find after removals
+        self._unopened: OrderedDict[Kind, None] = OrderedDict()
+        self._ended: OrderedDict[Kind, None] = OrderedDict()
         self._used = _Remembered(MOST_REMEMBERED)
 
     def feed(self, segment: Segment) -> Kind:
@@ -67,7 +69,7 @@ class TrackerOf(Generic[Kind]):
             entry = self._open(segment, entry)
         connection, from_client = entry
         connection.feed(segment, from_client)
-        if connection.watch and connection.ended:
+        if connection.ended:
             self._ended[connection] = None
         return connection
 

@@ -29,7 +29,7 @@ class DoubtfulReset(NamedTuple):
     frame: int
     by: Endpoint
     states: tuple[State, State]
-    transitions: tuple[int, int]
+    steps: tuple[int, int]
 
 
 def walk(
@@ -54,7 +54,7 @@ def walk(
             fwd.fin_seq = (seq + segment.length) & MASK
             fwd.fin_first_frame, fwd.fin_first_time = segment.frame, segment.time_ns
             fwd.step(Event.SEND_FIN, segment.frame, segment.time_ns)
-            c.close_frames += ((segment.frame, fwd.is_client, segment.time_ns),)
+            c.first_fin = c.first_fin or fwd
         if not fwd.fin_acked_frame:
             fwd.fin_frame, fwd.fin_time = segment.frame, segment.time_ns
     elif fwd.fin_seq is not None and segment.length:
@@ -67,7 +67,7 @@ def _syn(c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment) -> None:
     frame, time_ns = segment.frame, segment.time_ns
     fwd.syns_sent += 1
     if not segment.flags & ACK:
-        if fwd.state is State.CLOSED and not fwd.transitions:
+        if fwd.state is State.CLOSED and not fwd.steps:
             fwd.step(Event.SEND_SYN, frame, time_ns)
         if rev.saw_syn and not c.saw_synack and rev.state is State.SYN_SENT:
             c.simultaneous = True
@@ -75,13 +75,13 @@ def _syn(c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment) -> None:
     c.saw_synack = True
     if fwd.state is State.SYN_SENT and rev.saw_syn:
         fwd.step(Event.RECEIVE_SYN, rev.syn_frame, rev.syn_time, frame)
-    elif fwd.state is State.CLOSED and not fwd.transitions:
+    elif fwd.state is State.CLOSED and not fwd.steps:
         fwd.state = State.LISTEN  # it answers, so it was listening
         cause, when = (rev.syn_frame, rev.syn_time) if rev.saw_syn else (frame, time_ns)
         fwd.step(Event.RECEIVE_SYN, cause, when, frame)
     if fwd.fin_seq is None and not fwd.is_client:
         fwd.syn_frame, fwd.syn_time = frame, time_ns
-    if not rev.saw_syn and rev.state is State.CLOSED and not rev.transitions:
+    if not rev.saw_syn and rev.state is State.CLOSED and not rev.steps:
         rev.state = State.SYN_SENT  # its SYN was not captured
     if c.simultaneous and rev.state is State.SYN_RECEIVED:
         rev.step(Event.RECEIVE_ACK_OF_SYN, frame, time_ns)
@@ -130,6 +130,7 @@ def _ack_of_fin(c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment, s
     if rev.fin_acked_frame:
         return
     rev.fin_acked_frame = frame
+    c.ended = c.ended or bool(fwd.fin_acked_frame)
     fwd.heard_fin_at = seq if segment.length else fwd.next_seq
     crossed = fwd.ack_of_fin
     fwd.ack_of_fin = None
@@ -140,7 +141,6 @@ def _ack_of_fin(c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment, s
     c.crossed = c.crossed or fwd.state is State.CLOSING
     if crossed is not None:
         fwd.step(Event.RECEIVE_ACK_OF_FIN, *crossed)
-    c.close_frames += ((frame, fwd.is_client, time_ns),)
     if fwd.fin_seq is not None and not fwd.fin_acked_frame:
         rev.ack_of_fin = (frame, time_ns)  # our FIN may have overtaken this ACK
     else:
@@ -172,13 +172,14 @@ def _reset(
             frame,
             fwd,
             (c.client.state, c.server.state),
-            (len(ends[0].transitions), len(ends[1].transitions)),
+            (len(ends[0].steps), len(ends[1].steps)),
         )
     unacknowledged = rev.fin_seq is not None and not rev.fin_acked_frame and segment.flags & ACK
     if unacknowledged and (segment.ack - (rev.fin_seq or 0) - 1) & MASK < HALF:
         rev.fin_acked_frame = frame  # the RST itself shows that the FIN was taken
         fwd.step(Event.RECEIVE_FIN, rev.fin_frame, rev.fin_time, frame)
     c.reset_by, c.reset_frame, c.reset_segment = fwd, frame, segment.bare()
+    c.ended = True
     if fwd.packets + rev.packets > 1:
         c.reset_cause = Cause(c.last_frame, c.last_time_ns, c.last_flags, c.last_length, c.last_from_client)
     c.reset_state = (c.client.state, c.server.state)
@@ -206,6 +207,7 @@ def _ignored(c: Connection, doubtful: DoubtfulReset) -> None:
     c.reset_cause = None
     c.refused = False
     doubtful.by.rst_frame = 0
-    for end, state, count in zip((c.client, c.server), doubtful.states, doubtful.transitions, strict=True):
+    for end, state, count in zip((c.client, c.server), doubtful.states, doubtful.steps, strict=True):
         end.state = state
-        del end.transitions[count:]
+        end.steps = end.steps[:count]
+    c.ended = bool(c.client.fin_acked_frame and c.server.fin_acked_frame)

@@ -106,6 +106,7 @@ def build(options: Iterable[Option]) -> bytes:
 
 
 _EOL, _NOP = int(Kind.EOL), int(Kind.NOP)
+_WINDOW_SCALE, _TIMESTAMPS = int(Kind.WINDOW_SCALE), int(Kind.TIMESTAMPS)
 
 
 def _find(raw: bytes, kind: int) -> bytes | None:
@@ -145,6 +146,26 @@ def timestamps(raw: bytes) -> tuple[int, int] | None:
     if data is None:
         return None
     return int.from_bytes(data[:4], "big"), int.from_bytes(data[4:], "big")
+
+
+def offered(raw: bytes) -> tuple[int | None, bool]:
+    """What a SYN offers for the whole connection: `window_scale`, and whether `timestamps`."""
+    scale, stamps = None, False
+    at, end = 0, len(raw)
+    while at + 1 < end:
+        here = raw[at]
+        if here == _NOP:
+            at += 1
+            continue
+        length = raw[at + 1]
+        if here == _EOL or length < 2 or at + length > end:
+            break
+        if here == _WINDOW_SCALE and length == 3 and scale is None:
+            scale = min(raw[at + 2], MAX_WINDOW_SHIFT)
+        elif here == _TIMESTAMPS and length == 10:
+            stamps = True
+        at += length
+    return scale, stamps
 
 
 def sack_permitted(raw: bytes) -> bool:
