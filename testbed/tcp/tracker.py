@@ -131,7 +131,7 @@ class TrackerOf(Generic[Kind]):
                 connection = next(iter(waiting))
                 if waiting is self._unopened and not connection.never_opened:
                     del waiting[connection]
-                elif len(waiting) > most or connection.last_time_ns < quiet_since:
+                elif len(waiting) >= most or connection.last_time_ns < quiet_since:
                     self._let_go(connection)
                 else:
                     break
