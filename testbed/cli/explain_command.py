@@ -99,7 +99,7 @@ def command(
         rows=as_json or out is not None or junit is not None or sarif_file is not None,
         segments=segments,
     )
-    with contextlib.closing(survey), _rereadable(files) as sources:
+    with survey, _rereadable(files) as sources:
         for source in sources.open():
             survey.read(source)
         if numbers and max(numbers) > survey.tally.connections:

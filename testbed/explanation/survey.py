@@ -1,9 +1,9 @@
 """Captures gone through once, however big: counts of everything, the worst connections, all rows.
 
-    survey = Survey(Wanted(port="443"), limit=20)
-    survey.read("monday.pcap")
-    survey.read("tuesday.pcap")
-    survey.tally.rows(), survey.told
+    with Survey(Wanted(port="443"), limit=20) as survey:
+        survey.read("monday.pcap")
+        survey.read("tuesday.pcap")
+        survey.tally.rows(), survey.told
 
 Only what is told and what is open at one time is in memory; rows go to a `Spool`.
 """
@@ -13,7 +13,9 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, NamedTuple
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
 from ..findings import Finding, Severity, with_flaw
 from .explained import SCHEMA, CaptureSummary, Explained
@@ -84,6 +86,7 @@ class Survey:
         self.worst: Severity | None = None
         self.told: list[Explained] = []
         self._keep_rows = rows
+        self._spools = ExitStack()
         self._rows: list[tuple[CaptureSummary, Spool, Finding | None]] = []
 
     def read(self, source: Source) -> None:
@@ -92,6 +95,7 @@ class Survey:
         tally, worst = Tally(), _Worst(self.limit)
         others = _Worst(self.limit if self.wanted.code == _WHOLE_CAPTURE else 0)
         spool = Spool()
+        self._spools.callback(spool.close)
         with no_collections():
             for explained in reading:
                 tally.add(explained)
@@ -151,10 +155,13 @@ class Survey:
             separator = ",\n"
         yield "\n]}\n"
 
-    def close(self) -> None:
-        """Give up the temporary files."""
-        for _, spool, _ in self._rows:
-            spool.close()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._spools.close()  # the temporary files
 
 
 def worst_of(explained: Iterable[Explained], limit: int) -> list[Explained]:
