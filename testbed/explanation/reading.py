@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from operator import attrgetter
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from ..findings import Evidence, Finding, flaw_of, judge, with_flaw
+from ..findings import Evidence, Finding, Holder, flaw_of, judge, with_flaw
 from ..tcp.connection import Connection
 from ..tcp.tracker import Tracker
 from ..wire.reader import CaptureFile, open_capture
@@ -31,11 +31,27 @@ _TIME_OF = attrgetter("time_ns")
 Source = str | os.PathLike[str] | BinaryIO
 
 
+class Live(NamedTuple):
+    """What is known of a capture by whoever has just made it.
+
+    end_ns    when it was cut, by its own clock: later than its last packet, perhaps
+    dropped   packets that are known to be missing
+    complete  as `Evidence.complete`
+    holders   who held the sockets of a connection, by the kernel's tables
+    """
+
+    end_ns: int
+    dropped: int
+    complete: bool | None
+    holders: Callable[[Connection], tuple[Holder, ...]]
+
+
 class Reading:
     """The connections of one capture; it can be gone through once.
 
     segments   as in `explain`
     before     the number of connections in the captures before this one: ids go on from there
+    live       for a capture that was made just now
 
     Known once all was read:
 
@@ -51,10 +67,18 @@ class Reading:
     evidence: Evidence
     flaw: Finding | None
 
-    def __init__(self, source: Source, *, segments: bool | Collection[int] = False, before: int = 0) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        segments: bool | Collection[int] = False,
+        before: int = 0,
+        live: Live | None = None,
+    ) -> None:
         self._source = source
         self._keep = segments if isinstance(segments, bool) else {number - before for number in segments}
         self._before = before
+        self._live = live
 
     def __iter__(self) -> Iterator[Explained]:
         with open_capture(self._source) as capture:
@@ -76,7 +100,7 @@ class Reading:
             tracker.finish()
             self._end(capture, total, end_ns)
         # the flaw is not in it, for all connections to be alike: it is added to all
-        yield from self._judged(over, replace(self.evidence, dropped=0, problems=()))
+        yield from self._judged(over, replace(self.evidence, dropped=0, complete=None, problems=()))
 
     def _end(self, capture: CaptureFile, total: int, end_ns: int) -> None:
         self.summary = CaptureSummary(
@@ -98,17 +122,28 @@ class Reading:
             disagreements=self.summary.disagreements,
             icmp_errors=capture.icmp_about,
         )
+        if self._live is not None:
+            self.evidence = replace(
+                self.evidence,
+                end_ns=max(end_ns, self._live.end_ns),
+                source="live",
+                dropped=self._live.dropped,
+                complete=self._live.complete,
+            )
         self.flaw = flaw_of(self.evidence)
 
     def _judged(self, connections: Iterable[Connection], evidence: Evidence) -> Iterator[Explained]:
         for connection in connections:
-            findings = tuple(judge(connection, evidence))
-            yield Explained(self._before + connection.id, connection, evidence, findings)
+            held = () if self._live is None else self._live.holders(connection)
+            known = replace(evidence, holders=held) if held else evidence
+            findings = tuple(judge(connection, known))
+            yield Explained(self._before + connection.id, connection, known, findings)
 
     def completed(self, explained: Explained) -> Explained:
         """One of its connections with all that is known at the end."""
         findings = tuple(with_flaw(explained.findings, self.flaw))
-        return Explained(explained.id, explained.connection, self.evidence, findings)
+        evidence = replace(self.evidence, holders=explained.evidence.holders)
+        return Explained(explained.id, explained.connection, evidence, findings)
 
 
 @contextmanager

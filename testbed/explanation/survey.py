@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Self
 
 from ..findings import Finding, Severity, with_flaw
 from .explained import SCHEMA, CaptureSummary, Explained
-from .reading import Reading, Source, no_collections
+from .reading import Live, Reading, Source, no_collections
 from .spool import Spool
 from .tally import Tally
 
@@ -62,6 +62,7 @@ class Survey:
     limit      how many of them are told: the worst, the first of those that are equally bad
     rows       keep the document of each chosen connection, for `documents`
     segments   with their segments; as in `explain`
+    live       for a capture that was made just now
 
     tally      counts all connections
     chosen     how many were chosen
@@ -76,10 +77,12 @@ class Survey:
         limit: int = 20,
         rows: bool = False,
         segments: bool | Collection[int] = False,
+        live: Live | None = None,
     ) -> None:
         self.wanted = wanted
         self.limit = limit
         self.segments = segments
+        self.live = live
         self.captures: list[CaptureSummary] = []
         self.tally = Tally()
         self.chosen = 0
@@ -91,7 +94,7 @@ class Survey:
 
     def read(self, source: Source) -> None:
         """Go through one more capture.  Error handling: as `explain`."""
-        reading = Reading(source, segments=self.segments, before=self.tally.connections)
+        reading = Reading(source, segments=self.segments, before=self.tally.connections, live=self.live)
         tally, worst = Tally(), _Worst(self.limit)
         others = _Worst(self.limit if self.wanted.code == _WHOLE_CAPTURE else 0)
         spool = Spool()

@@ -10,7 +10,7 @@ from ..tcp.notes import Note
 from ..tcp.states import State
 from ..wire.segment import ACK, FIN, SYN
 from .phrases import count, duration, frames
-from .table import Evidence, Finding, Severity, ends, other, side_of, watched
+from .table import Evidence, Finding, Holder, Severity, ends, other, side_of, watched
 
 SETTLED_NS = 1_000_000_000
 """How long an end may keep silent after the peer's FIN before its own counts as missing."""
@@ -60,7 +60,7 @@ def missing_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]
         "end of the stream and went on, or it does not read."
     )
     for holder in held:
-        text += " " + _held_by(holder.command, holder.pid, holder.fd, holder.state, holder.witness)
+        text += " " + _held_by(holder, connection)
     text += " " + _closers_side(connection, evidence, closer, f"{left} in {closers_state}")
     if connection.successor is not None:
         text += (
@@ -76,11 +76,16 @@ def missing_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]
     yield Finding("missing-fin", severity, side_of(silent), closer.fin_first_frame, text)
 
 
-def _held_by(command: str | None, pid: int | None, fd: int | None, state: str, witness: str) -> str:
-    if pid is None:
+def _held_by(holder: Holder, connection: Connection) -> str:
+    state, witness = holder.state, holder.witness
+    if holder.pid is None:
         return f"The kernel still has the socket in {state} ({witness}); no process could be named for it."
-    where = f", file descriptor {fd}" if fd is not None else ""
-    return f"Process {pid} ({command or 'unnamed'}) still holds the socket{where}, in {state} ({witness})."
+    where = f", file descriptor {holder.fd}" if holder.fd is not None else ""
+    who = f"Process {holder.pid} ({holder.command or 'unnamed'})"
+    if not holder.seen_ns:
+        return f"{who} still holds the socket{where}, in {state} ({witness})."
+    when = duration(holder.seen_ns - connection.start_ns)
+    return f"{who} held the socket{where}, in {state}, when it was last looked for, at {when} ({witness})."
 
 
 def _closers_side(connection: Connection, evidence: Evidence, closer: Endpoint, where: str) -> str:

@@ -62,6 +62,7 @@ class Holder(NamedTuple):
 
     state    RFC 9293's name for the state the kernel had the socket in
     witness  who says so: psutil or sock_diag
+    seen_ns  when it was last seen to; 0: it still does
     """
 
     side: Side
@@ -70,6 +71,7 @@ class Holder(NamedTuple):
     command: str | None
     state: str
     witness: str
+    seen_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
