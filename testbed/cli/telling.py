@@ -57,8 +57,9 @@ def print_survey(
             print_ladder(ladder_of(drawable[explained.id], LADDER_SEGMENTS), to=to)
     if survey.chosen > len(told):
         out.print()
-        worst = "the worst were told; " if told else ""
-        out.print(f"{worst}{survey.chosen - len(told):,} more are not told: {more}")
+        left = survey.chosen - len(told)
+        are = "is" if left == 1 else "are"
+        out.print(f"{left:,} {'more ' if told else ''}{are} not told: {more}")
 
 
 def as_text(survey: Survey, told: Sequence[Explained]) -> str:

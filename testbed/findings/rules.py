@@ -33,6 +33,19 @@ RULES: tuple[Rule, ...] = (
         rules_close.missing_fin,
     ),
     Rule(
+        "late-fin",
+        INFO,
+        "One end closed long after the other",
+        "An end sent its FIN more than a second after the peer's, and no data in between. A warning where "
+        "the kernel's tables showed whose socket it was.",
+        "A slow application, or a leaked socket that was closed by the end of its process.",
+        "Close the socket when a read returns 0 bytes.",
+        "RFC 9293 section 3.6",
+        "Work that the application does between the two, on purpose.",
+        Sign.FIN_LATE,
+        rules_close.late_fin,
+    ),
+    Rule(
         "fin-unacknowledged",
         WARNING,
         "A FIN that nobody acknowledged",

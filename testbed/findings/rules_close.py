@@ -10,10 +10,8 @@ from ..tcp.notes import Note
 from ..tcp.states import State
 from ..wire.segment import ACK, FIN, SYN
 from .phrases import count, duration, frames
+from .signs import LATE_NS
 from .table import Evidence, Finding, Holder, Severity, ends, other, side_of, watched
-
-SETTLED_NS = 1_000_000_000
-"""How long an end may keep silent after the peer's FIN before its own counts as missing."""
 
 ANSWER_NS = 200_000_000
 """How soon after a segment an RST counts as the answer to it."""
@@ -37,7 +35,7 @@ def missing_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]
             return
         until = connection.reset_segment.time_ns
     since = until - max(closer.fin_first_time, silent.next_seq_time)
-    settled = since >= SETTLED_NS
+    settled = since >= LATE_NS
     if connection.reset_by is not None and not settled:
         return
     text = (
@@ -74,6 +72,28 @@ def missing_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]
         )
     severity = Severity.ERROR if settled else Severity.WARNING
     yield Finding("missing-fin", severity, side_of(silent), closer.fin_first_frame, text)
+
+
+def late_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """A FIN that came, long after the peer's, with nothing sent in between."""
+    closer = connection.first_fin
+    if closer is None or connection.ending is not Ending.ORDERLY or not closer.fin_acked_frame:
+        return
+    late = other(connection, closer)
+    waited = late.fin_first_time - closer.fin_first_time
+    if waited < LATE_NS or late.bytes_after_peer_fin:
+        return
+    holders = [holder for holder in evidence.held(side_of(late)) if holder.state == State.CLOSE_WAIT]
+    yield Finding(
+        "late-fin",
+        Severity.WARNING if holders else Severity.INFO,
+        side_of(late),
+        late.fin_first_frame,
+        f"The {side_of(late)} closed {duration(waited)} after the {side_of(closer)} (FIN in frame "
+        f"{late.fin_first_frame} after that in frame {closer.fin_first_frame}) and sent no data in between: "
+        "so long its socket was in CLOSE_WAIT. Its application is slow to close, or did not close at all and "
+        "the end of its process did." + "".join(" " + _held_by(holder, connection) for holder in holders),
+    )
 
 
 def _held_by(holder: Holder, connection: Connection) -> str:
@@ -125,7 +145,7 @@ def fin_unacknowledged(connection: Connection, evidence: Evidence) -> Iterator[F
             continue
         peer = other(connection, end)
         since = evidence.until(connection) - end.fin_first_time
-        if not peer.packets or (since < SETTLED_NS and end.fins_sent == 1):
+        if not peer.packets or (since < LATE_NS and end.fins_sent == 1):
             continue
         yield Finding(
             "fin-unacknowledged",

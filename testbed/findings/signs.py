@@ -9,6 +9,9 @@ from __future__ import annotations
 from ..tcp.connection import Connection
 from .table import Evidence
 
+LATE_NS = 1_000_000_000
+"""How long an end may wait after the peer's FIN before its own is late, or counts as missing."""
+
 
 class Sign:
     """The bits, above those of the notes; plain integers, because every connection is looked at."""
@@ -25,6 +28,7 @@ class Sign:
     DATA_AFTER_FIN = 1 << 25
     DATA_AFTER_PEERS_FIN = 1 << 26
     DATA_WITHOUT_FIN = 1 << 27
+    FIN_LATE = 1 << 33  # the second FIN long after the first
     RESET = 1 << 28
     RESET_IGNORED = 1 << 29
     ICMP = 1 << 30
@@ -68,6 +72,8 @@ def _of_ending(connection: Connection) -> int:
     found = 0
     if connection.first_fin is not None and not (client.fin_acked_frame and server.fin_acked_frame):
         found |= Sign.FIN_OPEN
+    if abs(server.fin_first_time - client.fin_first_time) >= LATE_NS:
+        found |= Sign.FIN_LATE
     if client.fins_sent > 1 or server.fins_sent > 1:
         found |= Sign.FIN_REPEATED
     if connection.crossed:
