@@ -208,6 +208,33 @@ RULES: tuple[Rule, ...] = (
         rules_open.simultaneous_open,
     ),
     Rule(
+        "split-handshake",
+        WARNING,
+        "A SYN answered by a SYN",
+        "The end that was called did not send SYN,ACK but a SYN of its own, and the caller's SYN,ACK answers "
+        "that. RFC 9293 allows it, no common stack does it.",
+        "A server that wants to be taken for the client by whoever inspects the traffic.",
+        "Find out what runs there.",
+        "RFC 9293 section 3.5",
+        "A SYN,ACK of either end that was not captured: then it is a simultaneous open.",
+        Sign.SPLIT | Sign.SIMULTANEOUS,
+        rules_open.split_handshake,
+    ),
+    Rule(
+        "stray-segments",
+        WARNING,
+        "Segments from before their sender's SYN,ACK",
+        "Segments in one end's name came before the SYN,ACK with which it opened, with other numbers, and "
+        "the other end took none of them.",
+        "Somebody else sent them: an attempt to cut the connection off, or to mislead whoever watches. Or "
+        "they are late ones of an earlier connection of these ports.",
+        "Compare their TTL and IP id with those of the SYN,ACK.",
+        "RFC 9293 section 3.10.7.3, RFC 5961",
+        "The receiver acting upon one of them.",
+        Sign.STRAYS,
+        rules_open.stray_segments,
+    ),
+    Rule(
         "port-reused",
         INFO,
         "The same four-tuple again",

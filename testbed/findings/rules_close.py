@@ -80,9 +80,9 @@ def late_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     if closer is None or connection.ending is not Ending.ORDERLY or not closer.fin_acked_frame:
         return
     late = other(connection, closer)
-    waited = late.fin_first_time - closer.fin_first_time
-    if waited < LATE_NS or late.bytes_after_peer_fin:
-        return
+    waited = late.fin_first_time - closer.fin_time  # since the one that arrived
+    if waited < LATE_NS or late.bytes_after_peer_fin or closer.fin_acked_frame >= late.fin_first_frame:
+        return  # a FIN that acknowledges the other at once was not late: what it answers was
     holders = [holder for holder in evidence.held(side_of(late)) if holder.state == State.CLOSE_WAIT]
     yield Finding(
         "late-fin",
@@ -90,7 +90,7 @@ def late_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
         side_of(late),
         late.fin_first_frame,
         f"The {side_of(late)} closed {duration(waited)} after the {side_of(closer)} (FIN in frame "
-        f"{late.fin_first_frame} after that in frame {closer.fin_first_frame}) and sent no data in between: "
+        f"{late.fin_first_frame} after that in frame {closer.fin_frame}) and sent no data in between: "
         "so long its socket was in CLOSE_WAIT. Its application is slow to close, or did not close at all and "
         "the end of its process did." + "".join(" " + _held_by(holder, connection) for holder in holders),
     )
@@ -329,6 +329,8 @@ def _unanswered_probes(connection: Connection, end: Endpoint, peer: Endpoint) ->
 def reset_ignored(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     """RSTs that their receiver did not take."""
     for frame, from_client in connection.resets_ignored:
+        if frame in connection.strays:
+            continue  # stray-segments says so
         side, peer = ("client", "server") if from_client else ("server", "client")
         yield Finding(
             "reset-ignored",

@@ -29,6 +29,8 @@ class Sign:
     DATA_AFTER_PEERS_FIN = 1 << 26
     DATA_WITHOUT_FIN = 1 << 27
     FIN_LATE = 1 << 33  # the second FIN long after the first
+    STRAYS = 1 << 34  # segments from before their sender's SYN,ACK
+    SPLIT = 1 << 35  # a SYN that answers a SYN
     RESET = 1 << 28
     RESET_IGNORED = 1 << 29
     ICMP = 1 << 30
@@ -62,6 +64,10 @@ def _of_opening(connection: Connection) -> int:
         found |= Sign.SYN_REPEATED
     if connection.simultaneous:
         found |= Sign.SIMULTANEOUS
+    if connection.strays:
+        found |= Sign.STRAYS
+    if connection.answers_syn:
+        found |= Sign.SPLIT
     if connection.port_reused:
         found |= Sign.PORT_REUSED
     return found

@@ -51,6 +51,9 @@ class Connection:
     data_after_fin    data beyond its sender's own FIN: (frame, from client)
     short_of_fin      acknowledgments that stop just short of a FIN: frames
     probes_inferred   see `Probe`
+    strays            segments in an end's name from before its SYN,ACK, which has another number: they
+                      are no part of the connection
+    answers_syn       the frame of the other end's SYN, which this connection's SYN answers; else 0
     successor         what opened its four-tuple anew, after which it can have no more segments
 
     Many of these are open at once: what most connections never have is made when it is needed.
@@ -58,6 +61,8 @@ class Connection:
 
     __slots__ = (
         "_bits",
+        "answers_syn",
+        "before_syn",
         "client",
         "client_flow",
         "crossed",
@@ -98,7 +103,9 @@ class Connection:
         "short_of_fin",
         "simultaneous",
         "start_ns",
+        "strays",
         "successor",
+        "undo",
         "unnumbered",
         "watch",
     )
@@ -141,6 +148,10 @@ class Connection:
         self.rtt_ns = 0
         self.last_syn_ns = first.time_ns
         self.crossed = False
+        self.answers_syn = 0
+        self.before_syn: tuple[int, ...] = ()
+        self.strays: tuple[int, ...] = ()
+        self.undo: DoubtfulReset | None = None  # what the RST that ended it changed
         self.successor: Successor | None = None
         self.data_after_fin: tuple[tuple[int, bool], ...] = ()
         self.short_of_fin: tuple[int, ...] = ()
@@ -177,6 +188,9 @@ class Connection:
         if flags & CONTROL:
             if flags & SYN:
                 other_number = seq != fwd.base
+                if other_number and self.before_syn and not fwd.saw_syn and segment.ack == rev.next_seq:
+                    expected = None
+                    self._begin_again(fwd, rev, seq)
                 self._options_of_syn(fwd, segment)
                 if not flags & ACK:
                     self.last_syn_ns = time_ns
@@ -226,6 +240,22 @@ class Connection:
         fwd.saw_syn = True
         if not fwd.syn_frame:
             fwd.syn_frame, fwd.syn_time = segment.frame, segment.time_ns
+
+    def _begin_again(self, fwd: Endpoint, rev: Endpoint, seq: int) -> None:
+        """Only with its SYN,ACK does `fwd` begin: what came before was sent by another, or was old."""
+        assert fwd.base is not None
+        moved = (fwd.base - seq) & MASK
+        self.strays = self.before_syn
+        if self.first_fin is fwd:
+            self.first_fin = None
+        fwd.forget(seq)
+        if self.exchanges is not None:
+            self.exchanges[:] = [
+                e._replace(seq=None if e.seq is None else (e.seq + moved) & MASK)
+                if e.from_client == fwd.is_client
+                else e._replace(ack=(e.ack + moved) & MASK if e.segment.flags & ACK else 0)
+                for e in self.exchanges
+            ]
 
     def _letter(self, fwd: Endpoint, bit: int) -> None:
         fwd.letters |= bit

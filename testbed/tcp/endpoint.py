@@ -138,6 +138,13 @@ class Endpoint:
         sent = (self.data_end - self.heard_fin_at) & 0xFFFFFFFF
         return sent if sent < 0x80000000 else 0
 
+    def forget(self, base: int) -> None:
+        """Begin at another number: nothing that was sent so far counts."""
+        self.base = base
+        self.next_seq = self.highest_to_ack = self.data_start = self.data_end = self.fin_seq = None
+        self.fins_sent = self.fin_first_frame = self.fin_first_time = self.fin_frame = self.fin_time = 0
+        self.fin_acked_frame = self.rst_frame = self.payload_packets = 0
+
     @property
     def transitions(self) -> list[Transition]:
         """Its changes of state, in order."""

@@ -57,10 +57,14 @@ class Cause(NamedTuple):
 
 
 class Successor(NamedTuple):
-    """The SYN that opened a connection's four-tuple anew."""
+    """The SYN that opened a connection's four-tuple anew.
+
+    answers  it came from the other end, and answers a SYN that is still open: a split handshake
+    """
 
     frame: int
     time_ns: int
+    answers: bool
 
 
 class Noted:

@@ -110,13 +110,18 @@ class TrackerOf(Generic[Kind]):
         from_client, roles = _roles(segment)
         back = reverse(segment.flow)
         client_flow, server_flow = (segment.flow, back) if from_client else (back, segment.flow)
+        answered = 0
         reused = before is not None or client_flow in self._used or server_flow in self._used
         if before is not None and self._flows.get(segment.flow) is before:  # not let go just now
-            before[0].successor = Successor(segment.frame, segment.time_ns)
-            self._let_go(before[0])
+            old = before[0]
+            answers = segment.flags & ACK == 0 and old.never_opened and not old.ended and not before[1]
+            old.successor = Successor(segment.frame, segment.time_ns, answers)
+            answered = old.first_frame if answers else 0
+            self._let_go(old)
         self.opened += 1
         keep = self.keep if isinstance(self.keep, bool) else self.opened in self.keep
         connection = self.kind(self.opened, client_flow, segment, roles=roles, keep=keep, port_reused=reused)
+        connection.answers_syn = answered
         if self._over is None:
             self.connections.append(connection)
         self._flows[client_flow] = (connection, True)
@@ -129,7 +134,7 @@ class TrackerOf(Generic[Kind]):
         for waiting, most in ((self._ended, MOST_ENDED), (self._unopened, MOST_UNOPENED)):
             while waiting:
                 connection = next(iter(waiting))
-                if waiting is self._unopened and not connection.never_opened:
+                if not (connection.ended if waiting is self._ended else connection.never_opened):
                     del waiting[connection]
                 elif len(waiting) >= most or connection.last_time_ns < quiet_since:
                     self._let_go(connection)

@@ -39,6 +39,8 @@ def walk(
     flags = segment.flags
     if c.doubtful is not None and not flags & RST:
         _ignored(c, c.doubtful)
+    if not fwd.saw_syn and rev.saw_syn and not c.mid_stream and len(c.before_syn) < FRAMES_KEPT:
+        c.before_syn += (segment.frame,)
     if flags & RST:
         _reset(c, fwd, rev, segment, seq, expected)
         return
@@ -88,6 +90,12 @@ def _syn(c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment) -> None:
         if fwd.state is State.SYN_RECEIVED and fwd.last_ack == rev.next_seq and rev.last_ack == fwd.next_seq:
             fwd.step(Event.RECEIVE_ACK_OF_SYN, rev.syn_frame, rev.syn_time, frame)
         _check_established(c)
+    if c.strays and c.undo is not None and c.undo.by is fwd:
+        # the RST came before this SYN,ACK: if this is taken, that was not
+        rev.rst_frame = 0
+        own, others = (fwd.state, len(fwd.steps)), (c.undo.states[fwd.is_client], c.undo.steps[fwd.is_client])
+        client, server = (own, others) if fwd.is_client else (others, own)
+        c.doubtful = DoubtfulReset(c.undo.frame, fwd, (client[0], server[0]), (client[1], server[1]))
 
 
 def _ack_of_syn(c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment) -> None:
@@ -166,14 +174,10 @@ def _reset(
         or seq == expected
         or rev.state in (State.SYN_SENT, State.CLOSED)
     )
+    states, steps = (c.client.state, c.server.state), (len(c.client.steps), len(c.server.steps))
+    c.undo = DoubtfulReset(frame, fwd, states, steps)
     if not exact:
-        ends = c.client, c.server
-        c.doubtful = DoubtfulReset(
-            frame,
-            fwd,
-            (c.client.state, c.server.state),
-            (len(ends[0].steps), len(ends[1].steps)),
-        )
+        c.doubtful = c.undo
     unacknowledged = rev.fin_seq is not None and not rev.fin_acked_frame and segment.flags & ACK
     if unacknowledged and (segment.ack - (rev.fin_seq or 0) - 1) & MASK < HALF:
         rev.fin_acked_frame = frame  # the RST itself shows that the FIN was taken
