@@ -148,7 +148,7 @@ def _rereadable(files: Sequence[str]) -> Iterator[_Sources]:
         return
     if files.count("-") > 1:
         raise UsageError("- is standard input, and there is one of it")
-    with tempfile.NamedTemporaryFile() as copy, io.FileIO(copy.name) as again:
+    with tempfile.TemporaryFile() as copy, io.FileIO(copy.fileno(), closefd=False) as again:
         try:
             shutil.copyfileobj(sys.stdin.buffer, copy)
             copy.flush()

@@ -66,7 +66,7 @@ def as_text(survey: Survey, told: Sequence[Explained]) -> str:
     """The same without colours, for a file; the ladders are files of their own."""
     stream = io.StringIO()
     print_survey(survey, told, {}, to=stream, more="report.json has them")
-    return stream.getvalue()
+    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
 
 
 def counted(count: int, thing: str) -> str:
