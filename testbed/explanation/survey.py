@@ -95,8 +95,7 @@ class Survey:
     def read(self, source: Source) -> None:
         """Go through one more capture.  Error handling: as `explain`."""
         reading = Reading(source, segments=self.segments, before=self.tally.connections, live=self.live)
-        tally, worst = Tally(), _Worst(self.limit)
-        others = _Worst(self.limit if self.wanted.code == _WHOLE_CAPTURE else 0)
+        tally, worst, others = Tally(), _Worst(self.limit), _Worst(self.limit)
         spool = Spool()
         self._spools.callback(spool.close)
         with no_collections():
@@ -107,18 +106,17 @@ class Survey:
                 code = self.wanted.code
                 if code is None or any(f.code == code for f in explained.findings):
                     worst.add(explained)
+                elif code == _WHOLE_CAPTURE:
+                    others.add(explained)  # the end of the capture will tell
                 else:
-                    others.add(explained)
-                    if code != _WHOLE_CAPTURE:
-                        continue
+                    continue
                 if self._keep_rows:
                     spool.put(explained.id, json.dumps(explained.to_json(segments=bool(self.segments))))
         tally.add_to_all(reading.flaw)
         self.tally += tally
         self.captures.append(reading.summary)
         self._rows.append((reading.summary, spool, reading.flaw))
-        groups = [worst, others] if reading.flaw and others.limit else [worst]
-        for group in groups:
+        for group in [worst, others] if reading.flaw and self.wanted.code == _WHOLE_CAPTURE else [worst]:
             self.chosen += group.count
             self._tell([reading.completed(explained) for explained in group.kept])
             if group.count:
