@@ -27,7 +27,7 @@ from ..findings.table import Side
 from ..kernel.leaks import Held, Leaks
 from ..kernel.sample import SocketAddress
 from ..kernel.sock_diag import SockDiag
-from ..net.command import Command, end_all_in
+from ..net.command import Command, emptied
 from ..net.private import enter_private_network
 from ..tcp.connection import Connection
 from ..wire.pcap import PcapWriter
@@ -90,12 +90,10 @@ class _Run:
             stack.enter_context(self._file)
             async with Tcpdump(interface, filter=filter) as capture:
                 with Command(argv) as command:
-                    try:
-                        status = await self._watch(command, capture, leaks)
-                        ended_ns = await self._settle(capture, leaks)
-                    finally:
-                        if self._private:
-                            end_all_in(command.network, {os.getpid(), capture.pid})
+                    if self._private:
+                        stack.enter_context(emptied(command.network, {os.getpid(), capture.pid}))
+                    status = await self._watch(command, capture, leaks)
+                    ended_ns = await self._settle(capture, leaks)
         held = leaks.held.values() if leaks else ()
         live = Live(ended_ns, self._file.dropped, self._file.complete, _Holders(held).of)
         return Recorded(status, live, self._problem)

@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn, Self
@@ -34,13 +34,10 @@ def exec_private(argv: Sequence[str], *, mtu: int = 1500) -> int:
     Error handling: UsageError when the command does not exist or cannot be executed, CapabilityError
     when this user cannot have a private network.
     """
-    with Command(argv, lambda: enter_private_network(mtu=mtu)) as command:
-        try:
-            while (status := command.poll(_LOOK_SECONDS)) is None:
-                pass
-            return status
-        finally:
-            end_all_in(command.network)
+    with Command(argv, lambda: enter_private_network(mtu=mtu)) as command, emptied(command.network):
+        while (status := command.poll(_LOOK_SECONDS)) is None:
+            pass
+        return status
 
 
 class Command:
@@ -150,6 +147,34 @@ def _become(
 
 def _tell(writing: int, kind: str, what: str, remedy: str = "") -> None:
     os.write(writing, json.dumps([kind, what, remedy]).encode() + b"\n")
+
+
+@contextlib.contextmanager
+def emptied(network: int, spare: Collection[int] = ()) -> Iterator[None]:
+    """What runs in a network at the end, but for those to `spare`, is ended; also when this process is
+    killed.
+
+    A forked child sees to that: it waits for this process to say that it is done, or to be gone.
+    """
+    reading, writing = os.pipe()
+    guard = fork()
+    if guard == 0:
+        with contextlib.suppress(BaseException):
+            os.setsid()  # no key of the terminal's is for it
+            os.close(writing)
+            if not os.read(reading, 1):
+                end_all_in(network, {os.getpid()})
+        os._exit(0)
+    os.close(reading)
+    try:
+        try:
+            yield
+        finally:
+            end_all_in(network, {*spare, guard})
+    finally:
+        os.write(writing, b".")
+        os.close(writing)
+        os.waitpid(guard, 0)
 
 
 def end_all_in(network: int, spare: Container[int] = ()) -> None:

@@ -18,6 +18,7 @@ from ..explanation.reading import Reading, Source
 from ..explanation.survey import Survey
 from ..render import ladder as ladders
 from ..render import svg, terminal
+from . import page
 from .extract import extract
 
 MOST: Final = 1000
@@ -51,6 +52,9 @@ def write(folder: Path, sources: Opener, survey: Survey, text: str, asked: Colle
             stream.writelines(survey.json())
         chosen = [one for one in survey.told if one.findings or one.id in asked]
         remarks = [*_ladders(folder, sources(), chosen)]
+        drawn = {one.id for one in chosen if one.packets <= TOO_LONG}
+        with (folder / "index.html").open("w", encoding="utf-8") as stream:
+            stream.writelines(page.pieces(survey, chosen, drawn))
         remarks += extract(sources(), {one.id: folder / f"connection-{one.id}.pcap" for one in chosen})
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from error

@@ -80,6 +80,7 @@ def test_connections_that_are_closed(program: list[str], tmp_path: Path) -> None
     assert codes(document) == [[], [], []]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "capture.pcap",
+        "index.html",
         "report.json",
         "report.txt",
     ]
@@ -175,11 +176,13 @@ def test_signals_reach_the_command(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("live")
 def test_nothing_is_left_when_it_is_killed() -> None:
-    process = started("--fail-on", "error", "--", "sh", "-c", "echo ready; exec sleep 600")
+    script = "sleep 600 & sleep 600 & echo ready; wait"
+    process = started("--fail-on", "error", "--", "sh", "-c", script)
     children = children_of(process.pid)
+    children += [grandchild for child in children for grandchild in children_of(child)]
     process.kill()
     process.wait()
-    assert len(children) == 2  # the command and tcpdump
+    assert len(children) == 5  # tcpdump, the command and its two, and who ends them
     deadline = time.monotonic() + 30
     while any(running(pid) for pid in children):
         assert time.monotonic() < deadline
