@@ -99,7 +99,7 @@ def command(
         rows=as_json or out is not None or junit is not None or sarif_file is not None,
         segments=segments,
     )
-    with survey, _rereadable(files) as sources:
+    with survey, _rereadable(files, again=out is not None or not as_json) as sources:
         for source in sources.open():
             survey.read(source)
         if numbers and max(numbers) > survey.tally.connections:
@@ -141,21 +141,21 @@ class _Sources:
 
 
 @contextlib.contextmanager
-def _rereadable(files: Sequence[str]) -> Iterator[_Sources]:
-    """Standard input goes to a temporary file first: it is gone through again for ladders and reports."""
-    if "-" not in files:
-        yield _Sources(files, None)
-        return
+def _rereadable(files: Sequence[str], *, again: bool) -> Iterator[_Sources]:
+    """With `again`, standard input goes to a temporary file first, for ladders and reports."""
     if files.count("-") > 1:
         raise UsageError("- is standard input, and there is one of it")
-    with tempfile.TemporaryFile() as copy, io.FileIO(copy.fileno(), closefd=False) as again:
+    if "-" not in files or not again:
+        yield _Sources(files, None)
+        return
+    with tempfile.TemporaryFile() as copy, io.FileIO(copy.fileno(), closefd=False) as stdin:
         try:
             shutil.copyfileobj(sys.stdin.buffer, copy)
             copy.flush()
         except OSError as error:
             raise UnreadableInput(f"-: cannot be read: {error.strerror or error}") from error
-        again.name = "-"
-        yield _Sources(files, again)
+        stdin.name = "-"
+        yield _Sources(files, stdin)
 
 
 def _with_segments(sources: _Sources, wanted: Sequence[Explained]) -> dict[int, Explained]:

@@ -142,7 +142,8 @@ class Reading:
     def completed(self, explained: Explained) -> Explained:
         """One of its connections with all that is known at the end."""
         findings = tuple(with_flaw(explained.findings, self.flaw))
-        evidence = replace(self.evidence, holders=explained.evidence.holders)
+        held = explained.evidence.holders
+        evidence = replace(self.evidence, holders=held) if held else self.evidence
         return Explained(explained.id, explained.connection, evidence, findings)
 
 

@@ -8,6 +8,7 @@ connection-7.pcap                   its packets: bytes, times and lengths are th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -47,15 +48,15 @@ def write(folder: Path, sources: Opener, survey: Survey, text: str, asked: Colle
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _remove_earlier(folder)
         (folder / "report.txt").write_text(text, encoding="utf-8")
         with (folder / "report.json").open("w", encoding="utf-8") as stream:
             stream.writelines(survey.json())
         chosen = [one for one in survey.told if one.findings or one.id in asked]
         remarks = [*_ladders(folder, sources(), chosen)]
-        drawn = {one.id for one in chosen if one.packets <= TOO_LONG}
-        with (folder / "index.html").open("w", encoding="utf-8") as stream:
-            stream.writelines(page.pieces(survey, chosen, drawn))
         remarks += extract(sources(), {one.id: folder / f"connection-{one.id}.pcap" for one in chosen})
+        with (folder / "index.html").open("w", encoding="utf-8") as stream:
+            stream.writelines(page.pieces(survey, chosen, {path.name for path in folder.iterdir()}))
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from error
     if survey.chosen > len(survey.told) >= MOST:
@@ -83,10 +84,17 @@ def again(sources: Sequence[Source], ids: Collection[int]) -> Iterator[Explained
         before += count
 
 
+def _remove_earlier(folder: Path) -> None:
+    """Remove the connections of an earlier report: they would be taken for this one's."""
+    for path in folder.glob("connection-*"):
+        if re.fullmatch(r"connection-\d+\.(svg|txt|pcap)", path.name):
+            path.unlink()
+
+
 def _ladders(folder: Path, sources: Sequence[Source], chosen: Collection[Explained]) -> Iterator[str]:
-    short = {one.id for one in chosen if one.packets <= TOO_LONG}
+    short = {one.id: one.findings for one in chosen if one.packets <= TOO_LONG}
     for explained in again(sources, short):
-        ladder = ladder_of(explained, LADDER_SEGMENTS)
+        ladder = ladder_of(explained.with_findings(short[explained.id]), LADDER_SEGMENTS)
         stem = f"connection-{explained.id}"
         (folder / f"{stem}.svg").write_text(svg.draw(ladder), encoding="utf-8")
         drawn = terminal.draw(ladder, TEXT_WIDTH)

@@ -33,8 +33,8 @@ code { font-family: ui-monospace, monospace; } img { max-width: 100%; }
 """
 
 
-def pieces(survey: Survey, told: Sequence[Explained], drawn: Collection[int]) -> Iterator[str]:
-    """The page.  `told` are the connections it shows, those in `drawn` with ``connection-N.svg``."""
+def pieces(survey: Survey, told: Sequence[Explained], files: Collection[str]) -> Iterator[str]:
+    """The page.  `told` are the connections it shows, `files` the names of what is in the folder."""
     title = ", ".join(visible(capture.file) for capture in survey.captures)
     yield (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -50,7 +50,7 @@ def pieces(survey: Survey, told: Sequence[Explained], drawn: Collection[int]) ->
         )
     yield from _summary(survey)
     for explained in told[:MOST]:
-        yield from _connection(explained, explained.id in drawn)
+        yield from _connection(explained, files)
     left = survey.chosen - len(told[:MOST])
     if left > 0:
         yield f"<p>{left:,} more connections are in <a href='report.json'>report.json</a>.</p>\n"
@@ -70,7 +70,7 @@ def _summary(survey: Survey) -> Iterator[str]:
     yield "</table>\n"
 
 
-def _connection(explained: Explained, drawn: bool) -> Iterator[str]:
+def _connection(explained: Explained, files: Collection[str]) -> Iterator[str]:
     number = explained.id
     client, server = map(str, explained.connection.addresses)
     yield (
@@ -82,9 +82,11 @@ def _connection(explained: Explained, drawn: bool) -> Iterator[str]:
             f"<p>{_told(finding.severity, f'{finding.severity} {finding.code}')}: "
             f"{escape(visible(finding.text))}</p>\n"
         )
-    if drawn:
+    if f"connection-{number}.svg" in files:
         alt = f"the ladder of connection {number}"
         yield f'<p><img loading="lazy" src="connection-{number}.svg" alt="{alt}"></p>\n'
+    if f"connection-{number}.pcap" in files:
+        yield f'<p><a href="connection-{number}.pcap">its packets</a></p>\n'
     yield "</section>\n"
 
 

@@ -101,6 +101,9 @@ def test_a_folder_has_the_report_and_what_belongs_to_each_connection(
     survey_of: Callable[..., Survey], mixed: Path, tmp_path: Path
 ) -> None:
     survey = survey_of(mixed)
+    (tmp_path / "out").mkdir()
+    for earlier in ("connection-7.svg", "connection-seven.svg"):
+        (tmp_path / "out" / earlier).write_text("of another report")
     remarks = folder.write(tmp_path / "out", lambda: [mixed], survey, "the report\n")
     assert remarks == []
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
@@ -108,6 +111,7 @@ def test_a_folder_has_the_report_and_what_belongs_to_each_connection(
         "connection-1.pcap",
         "connection-1.svg",
         "connection-1.txt",
+        "connection-seven.svg",
         "index.html",
         "report.json",
         "report.txt",
