@@ -14,7 +14,7 @@ import click
 
 from ..errors import UsageError
 from ..explanation import Source
-from ..explanation.survey import Survey
+from ..explanation.survey import Survey, worst_of
 from ..findings import Severity
 from ..net.command import exec_private
 from ..report import folder
@@ -112,7 +112,7 @@ def command(
         sys.stdout.flush()
         with Survey(limit=folder.MOST, rows=out is not None, live=recorded.live) as survey:
             survey.read(_named(path, out))
-            told = [one for one in survey.told if one.findings][:TOLD]
+            told = worst_of([one for one in survey.told if one.findings], TOLD)
             click.echo(err=True)
             print_survey(survey, told, {}, to=sys.stderr, more=_where(out))
             if recorded.problem:

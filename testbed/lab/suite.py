@@ -20,7 +20,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from ..capture.recording import Recording
 from ..capture.tcpdump import Tcpdump
-from ..errors import CapabilityError, ExperimentError
+from ..errors import CapabilityError, Error
 from ..explanation.reading import Live
 from ..findings import Holder
 from ..findings.table import Side
@@ -31,6 +31,8 @@ from ..net.command import Command, emptied
 from ..net.private import enter_private_network
 from ..tcp.connection import Connection
 from ..wire.pcap import PcapWriter
+
+ETHERNET: Final = 1
 
 POLL_SECONDS: Final = 0.02
 LOOK_SECONDS: Final = 0.25
@@ -95,7 +97,8 @@ class _Run:
                     status = await self._watch(command, capture, leaks)
                     ended_ns = await self._settle(capture, leaks)
         held = leaks.held.values() if leaks else ()
-        live = Live(ended_ns, self._file.dropped, self._file.complete, _Holders(held).of)
+        complete = False if self._problem else self._file.complete
+        live = Live(ended_ns, self._file.dropped, complete, _Holders(held).of)
         return Recorded(status, live, self._problem)
 
     async def _watch(self, command: Command, capture: Tcpdump, leaks: Leaks | None) -> int:
@@ -104,7 +107,8 @@ class _Run:
         while (status := command.poll()) is None:
             await asyncio.sleep(POLL_SECONDS)
             if leaks is not None and clock() >= next_look:
-                leaks.look()
+                with contextlib.suppress(Error):  # the next look may succeed
+                    leaks.look()
                 next_look = clock() + LOOK_SECONDS
             if clock() >= next_cut:  # what is in the file is not in memory
                 await self._cut(capture)
@@ -113,13 +117,14 @@ class _Run:
 
     async def _settle(self, capture: Tcpdump, leaks: Leaks | None) -> int:
         """Wait until closes under way are done, look once more, and cut; returns the time of it."""
-        for _ in range(round(SETTLE_SECONDS / POLL_SECONDS)):
-            await asyncio.sleep(POLL_SECONDS)
-            # on the host's network there are others' closes, too
-            if leaks is None or not self._private or not leaks.unsettled():
-                break
-        if leaks is not None:
-            leaks.look(last=True)
+        with contextlib.suppress(Error):
+            for _ in range(round(SETTLE_SECONDS / POLL_SECONDS)):
+                await asyncio.sleep(POLL_SECONDS)
+                # on the host's network there are others' closes, too
+                if leaks is None or not self._private or not leaks.unsettled():
+                    break
+            if leaks is not None:
+                leaks.look(last=True)
         ended_ns = time.time_ns()
         await self._cut(capture)
         return ended_ns
@@ -129,9 +134,8 @@ class _Run:
             return
         try:
             self._file.write(await capture.cut())
-        except (ExperimentError, CapabilityError) as error:
+        except (Error, OSError) as error:
             self._problem = str(error)
-            self._file.complete = False
 
 
 class _File:
@@ -142,7 +146,12 @@ class _File:
         self._stream: BinaryIO | None = None
         self._writer: PcapWriter | None = None
         self.dropped = 0
-        self.complete: bool | None = True
+        self._proved = True
+
+    @property
+    def complete(self) -> bool | None:
+        """As `Recording.complete`, of all of them."""
+        return False if self.dropped else True if self._proved else None
 
     def __enter__(self) -> None:
         self._stream = self._path.open("wb")
@@ -153,14 +162,13 @@ class _File:
             self._writer = PcapWriter(self._stream, recording.link_type, recording.snaplen)
         for packet in recording.packets:
             self._writer.write(packet)
-        self.dropped += recording.dropped or 0
-        if recording.complete is None:
-            self.complete = None if self.complete else self.complete
-        elif self.dropped:
-            self.complete = False
+        self.dropped += recording.dropped or 0  # fewer than none: they came late, and were not lost
+        self._proved = self._proved and recording.complete is not None
 
     def __exit__(self, *error: object) -> None:
         assert self._stream is not None
+        if self._writer is None:  # the capture failed before its first packet
+            PcapWriter(self._stream, ETHERNET)
         self._stream.close()
 
 

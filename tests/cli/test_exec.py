@@ -218,3 +218,17 @@ def test_bad_usage_is_one_line(arguments: list[str], words: list[str]) -> None:
     assert done.returncode == 2
     assert done.stdout == "" and done.stderr.count("\n") == 1
     assert all(word in done.stderr for word in words)
+
+
+@pytest.mark.usefixtures("live")
+def test_a_capture_that_ends_does_not_disturb_the_command(tmp_path: Path) -> None:
+    """The command ends the tcpdump that captures it: a child of its own parent."""
+    script = (
+        "for child in $(cat /proc/$PPID/task/$PPID/children); do"
+        " test $(cat /proc/$child/comm) = tcpdump && kill -KILL $child; done; sleep 1.5; echo survived"
+    )
+    options = ["--out", str(tmp_path / "out"), "--fail-on", "error"]
+    done = testbed("exec", *options, "--", "sh", "-c", script)
+    assert done.stdout == "survived\n"
+    assert "the capture ended before the command: tcpdump on lo ended" in done.stderr
+    assert "inconclusive" in done.stderr and done.returncode == 1
