@@ -121,6 +121,32 @@ def _capture() -> Outcome:
     return tried_in_child(attempt, timeout=CHILD_SECONDS)
 
 
+def _two_hosts() -> Outcome:
+    """A connection between two hosts, through the link that can hold each of its segments."""
+    from .net.hosts import TwoHosts
+    from .net.link import Link
+
+    async def handshake() -> float:
+        loop = asyncio.get_running_loop()
+        with TwoHosts(middle=True) as hosts:
+            async with Link(hosts):
+                with hosts.server.enter():
+                    listener = socket.create_server((hosts.server.address, 0))
+                with hosts.client.enter():
+                    client = socket.socket()
+                with listener, client:
+                    client.setblocking(False)
+                    begun = time.monotonic()
+                    await asyncio.wait_for(loop.sock_connect(client, listener.getsockname()), 10)
+                    return time.monotonic() - begun
+
+    def attempt() -> str:
+        private.enter_private_network()
+        return f"a handshake over a wire that can be held takes {asyncio.run(handshake()) * 1000:.1f} ms"
+
+    return tried_in_child(attempt, timeout=CHILD_SECONDS)
+
+
 def _sock_diag() -> Outcome:
     """This network's TCP sockets, and how long a look takes: by that much a sample may be late."""
     from .kernel import SockDiag
@@ -215,6 +241,7 @@ _CHECKS: Final[tuple[_Check, ...]] = (
     _Check("psutil", True, False, _psutil),
     _Check("netns", True, True, _private_network),
     _Check("capture", True, True, _capture),
+    _Check("hosts", False, True, _two_hosts),
     _Check("sock_diag", False, True, _sock_diag),
     _Check("tracefs", False, True, _tracefs),
     _Check("iproute2", False, True, _iproute2),

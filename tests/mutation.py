@@ -1,23 +1,16 @@
 """Damages good captures and sees that nothing but `UnreadableInput` comes of it.
 
-    python -m tests.mutation [--count N] [--minutes M] [--seed S] [--keep DIR]
-
-`ci/fuzz` runs this at length, `tests/test_hostile.py` for a few seconds.  Every mutation comes from
-a number: the same seed makes the same captures again, and each failure is kept as a file.
+`ci/fuzz` does this at length, `tests/test_hostile.py` for a few seconds.  Every mutation comes from a
+number: the same number makes the same capture again.
 """
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import io
 import json
 import random
 import struct
-import sys
-import time
-import traceback
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,8 +23,6 @@ from testbed.wire.segment import Packet, Segment
 from .tcp.conversation import HANDSHAKE, segments
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
-SLOW = 5.0
-"""Seconds of processor time for one mutation, all of them a few kB, after which it is a failure."""
 LARGEST = 40_000
 """Bytes of a corpus capture that is taken as a seed."""
 
@@ -202,54 +193,3 @@ def attempt(raw: bytes) -> str:
     except UnreadableInput as error:
         assert "\n" not in str(error), "the message is one line"
         return "refused"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status 0 when nothing was found, 1 when something was."""
-    parser = argparse.ArgumentParser(prog="ci/fuzz", description="Damage good captures; nothing may raise.")
-    parser.add_argument("--count", type=int, default=200_000, help="mutations (default 200000)")
-    parser.add_argument("--minutes", type=float, help="stop after this long, whatever the count")
-    parser.add_argument("--seed", type=int, default=0, help="the first mutation's number (default 0)")
-    parser.add_argument("--keep", type=Path, default=Path("fuzz-failures"), help="where failures are kept")
-    options = parser.parse_args(argv)
-    pool = seeds()
-    began = time.monotonic()
-    told: Counter[str] = Counter()
-    kinds: Counter[str] = Counter()
-    done, slowest = 0, (0.0, 0)
-    for number in range(options.seed, options.seed + options.count):
-        if options.minutes is not None and time.monotonic() - began > options.minutes * 60:
-            break
-        raw = mutate(random.Random(number), pool)
-        before = time.process_time()
-        failure = ""
-        try:
-            told[attempt(raw)] += 1
-        except Exception as error:
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            failure = f"{type(error).__name__} in {where.filename}, line {where.lineno}: {error}"
-            kind = f"{type(error).__name__} {where.filename}:{where.lineno}"
-        took = time.process_time() - before
-        slowest = max(slowest, (took, number))
-        if not failure and took > SLOW:
-            failure = kind = f"took more than {SLOW} s"
-        done += 1
-        if failure:
-            kinds[kind] += 1
-            if kinds[kind] == 1:
-                options.keep.mkdir(parents=True, exist_ok=True)
-                (options.keep / f"{number}.bin").write_bytes(raw)
-                print(f"mutation {number}: {failure}", flush=True)
-    seconds = time.monotonic() - began
-    print(
-        f"{done:,} mutations of {len(pool)} captures in {seconds:.0f} s: "
-        f"{told['read']:,} read, {told['empty']:,} without a connection, {told['refused']:,} refused, "
-        f"{sum(kinds.values()):,} failed; the slowest took {slowest[0]:.2f} s (number {slowest[1]})"
-    )
-    for kind, count in kinds.most_common():
-        print(f"  {count:6} {kind}")
-    return 1 if kinds else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
-"""A process that opens and closes 1,000 connections a second on this machine, in a network of its own.
+"""A process that opens and closes many connections a second on this machine, in a network of its own.
 
-    python -m tests.noise PORT        until its standard input ends
+    python -m tests.noise PORT RATE        until its standard input ends
 
 It uses the addresses and the port of the experiments beside it, which tracepoints cannot tell apart.
 """
@@ -14,16 +14,14 @@ import time
 
 from testbed.net.private import enter_private_network
 
-RATE = 1000
 
-
-def main(port: int) -> None:
-    """Open, use and close, at `RATE` a second."""
+def main(port: int, rate: int) -> None:
+    """Open, use and close, `rate` times a second."""
     enter_private_network()
     begun, done = time.monotonic(), 0
     with socket.create_server(("127.0.0.1", port), backlog=64) as listener:
         print("ready", flush=True)
-        while not select.select([sys.stdin], [], [], max(0.0, begun + done / RATE - time.monotonic()))[0]:
+        while not select.select([sys.stdin], [], [], max(0.0, begun + done / rate - time.monotonic()))[0]:
             with socket.create_connection(listener.getsockname()) as client:
                 server, _ = listener.accept()
                 with server:
@@ -34,4 +32,4 @@ def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:]))

@@ -12,7 +12,7 @@ from testbed.net.private import PrivateNetwork
 
 NOBODY = 65534
 NAMES = [
-    "python", "psutil", "netns", "capture", "sock_diag", "tracefs", "iproute2", "nftables", "tshark"
+    "python", "psutil", "netns", "capture", "hosts", "sock_diag", "tracefs", "iproute2", "nftables", "tshark"
 ]  # fmt: skip
 
 

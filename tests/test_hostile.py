@@ -95,7 +95,7 @@ def test_malformed_captures_by_the_command(path: Path) -> None:
 
 
 def test_mutations() -> None:
-    """A failure names its number: `ci/fuzz --seed NUMBER --count 1` does it again."""
+    """A failure names its number: `ci/fuzz --seed NUMBER --runs 1` does it again."""
     pool = [seed for seed in seeds() if len(seed) < 10_000]
     until = time.monotonic() + SECONDS
     told = set()

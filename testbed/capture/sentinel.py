@@ -24,6 +24,8 @@ MAX_SIZE: Final = 128
 
 _NUMBER: Final = struct.Struct(">I")
 _TOKEN: Final = 16
+_UDP: Final = 8
+_TO_GROUP: Final = socket.inet_aton(GROUP)
 
 
 class Sentinel:
@@ -69,6 +71,18 @@ class Sentinel:
             return None
         number: int = _NUMBER.unpack_from(data, len(data) - _NUMBER.size)[0]
         return number
+
+    @staticmethod
+    def is_anothers(data: bytes) -> bool:
+        """Whether a captured packet that has no number of ours is the sentinel of a capture at the wire's
+        other end: it comes through to this one."""
+        at = len(data) - _TOKEN - _NUMBER.size - _UDP
+        return (
+            at >= 4
+            and len(data) <= MAX_SIZE
+            and data[at - 4 : at] == _TO_GROUP
+            and data[at + 2 : at + 4] == DISCARD.to_bytes(2, "big")
+        )
 
     def close(self) -> None:
         self._socket.close()

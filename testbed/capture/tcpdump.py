@@ -7,16 +7,17 @@
 One tcpdump serves many experiments: starting one takes 16 ms and ending it 20, a cut 0.3 ms.
 
 A cut sends a sentinel (`capture.sentinel`) and waits until it comes back through tcpdump.  In a
-private network without a filter it also takes whatever `lo` had counted when the cut was asked for,
-even if a packet from another CPU passed after the sentinel; and compares both counts, which is the
-proof that nothing is missing.  Cut when both ends are final: what comes later is the next
+private network without a filter it also takes whatever the interface had counted when the cut was
+asked for, even if a packet from another CPU passed after the sentinel; and compares both counts, which
+is the proof that nothing is missing.  Cut when both ends are final: what comes later is the next
 recording's.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Final, Self
 
@@ -46,6 +47,8 @@ class Tcpdump:
     buffer_kib   size of the kernel's ring.  While the event loop is busy elsewhere it and the pipe hold
                  about 12,000 short packets by default; 10,000 connections at once want 131,072 KiB
                  or a snap length of 256
+    inside       a context in which the thread is in the network to capture in, if that is another one
+                 than the calling thread's (`net.hosts`)
 
     Enter it from the thread that works in the network, and from the main thread if it can be: tcpdump
     ends with the thread that started it.
@@ -62,6 +65,7 @@ class Tcpdump:
         filter: Sequence[str] = (),
         snaplen: int = 2048,
         buffer_kib: int = 16384,
+        inside: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         if isinstance(filter, str):
             raise UsageError("a filter is a sequence of words, such as ['tcp', 'port', '80']")
@@ -73,10 +77,12 @@ class Tcpdump:
         self.filter = tuple(filter)
         self.snaplen = snaplen
         self.buffer_kib = buffer_kib
+        self._inside = inside
         self._process: TcpdumpProcess | None = None
         self._sentinel: Sentinel | None = None
         self._parser = PcapParser()
         self._rows: list[Row] = []  # captured and not yet cut, without sentinels
+        self._others = 0  # sentinels of a capture at the other end of the wire
         self._cut_at = 0  # packets captured before the first of _rows
         self._sentinel_number = 0
         self._sentinel_at: int | None = None  # packets captured before the sentinel waited for
@@ -91,13 +97,14 @@ class Tcpdump:
         if self._process is not None:
             raise UsageError("this Tcpdump was entered already; make another one")
         program = find_tcpdump()
-        if self.filter:
-            check_filter(program, self.interface, self.filter)
-        if self.interface != "any" and self.interface not in (there := links.names()):
-            raise UsageError(
-                f"no interface {self.interface!r} in this network; there are: {', '.join(there)}"
-            )
-        self._sentinel = Sentinel(self.interface)
+        with self._inside():
+            if self.filter:
+                check_filter(program, self.interface, self.filter)
+            if self.interface != "any" and self.interface not in (there := links.names()):
+                raise UsageError(
+                    f"no interface {self.interface!r} in this network; there are: {', '.join(there)}"
+                )
+            self._sentinel = Sentinel(self.interface)
         try:
             await self._start(program, self._sentinel)
         except BaseException:
@@ -122,12 +129,14 @@ class Tcpdump:
             snaplen=self.snaplen,
             buffer_kib=self.buffer_kib,
         )
-        process = self._process = TcpdumpProcess(arguments, self._take)
+        with self._inside():
+            private = links.in_private_network()
+            process = self._process = TcpdumpProcess(arguments, self._take)
         if not await process.listening(START_SECONDS):
             if process.ended:
                 raise complaint(self.interface, self.filter, process.stderr)
             raise ExperimentError(f"tcpdump on {self.interface} did not listen within {START_SECONDS:g} s")
-        provable = self.interface == "lo" and not self.filter and links.in_private_network()
+        provable = self.interface != "any" and not self.filter and private
         for _ in range(_ALIGN_ATTEMPTS if provable else 0):
             if await self._align(sentinel):
                 break
@@ -136,7 +145,7 @@ class Tcpdump:
         self._drop_rows(self._captured)
 
     async def _align(self, sentinel: Sentinel) -> bool:
-        """Find what `lo` had counted when nothing was captured.  Sending on `lo` counts at once, so a
+        """Find what the interface had counted when nothing was captured.  Sending counts at once, so a
         count that grew by no more than that says that the sentinel came in alone."""
         before = self._counted()
         sentinel.send(self._next_number())
@@ -183,14 +192,18 @@ class Tcpdump:
         for row in self._parser.feed(chunk):
             number = number_of(row[3])
             if number is None:
-                keep(row)
+                if sentinel.is_anothers(row[3]):
+                    self._others += 1
+                else:
+                    keep(row)
             elif number == self._sentinel_number and self._sentinel_at is None:
                 self._sentinel_at = self._captured
 
     def _counted(self) -> int:
         """Packets that the interface has counted; sentinels not among them, not even lost ones."""
         assert self._sentinel is not None
-        return links.rx_packets(self.interface) - self._sentinel.sent
+        with self._inside():
+            return links.passed_packets(self.interface) - self._sentinel.sent - self._others
 
     def _drop_rows(self, end: int) -> list[Row]:
         """Take out what was captured as packet `end` at the latest."""

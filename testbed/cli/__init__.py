@@ -19,8 +19,10 @@ from ..errors import Error
 
 COMMANDS = {
     "run": ("run", "Run experiments of the catalogue, live."),
+    "step": ("step", "Step through an experiment, one segment at a time: a debugger for TCP."),
     "list": ("list", "What there is to run."),
     "explain": ("explain", "What happened to the connections in a capture file."),
+    "watch": ("watch", "Connections of a port, a process or a container, live."),
     "exec": ("exec", "Run any command in a private network."),
     "serve": ("serve", "Serve echo, RPC or HTTP, with a chosen way of ending connections."),
     "doctor": ("doctor", "What this machine can do, and the remedy for what it cannot."),
@@ -33,6 +35,7 @@ testbed: did my server close that connection properly?
   testbed run missing-fin          a server that never sends its FIN, live
   testbed list                     what else there is to run
   testbed explain capture.pcap     what happened to the connections in a file
+  testbed watch --port 8080        the connections of a running server, live
   testbed doctor                   what this machine can do
 
 `testbed --help` shows all commands, `testbed COMMAND --help` one of them.

@@ -8,6 +8,7 @@
     rules_close     FIN and RST
     rules_open      SYN
     rules_transfer  probes, losses, windows
+    rules_kernel    queues, timers and holders, where the kernel's tables were seen
     rules_capture   what the capture itself lacks
     words           the paragraph
 
@@ -16,14 +17,16 @@ Nothing here reads a clock, a file or the network.
 
 from .rules import RULES, judge, rule, with_flaw
 from .rules_capture import flaw_of
-from .table import Evidence, Finding, Holder, Rule, Severity
+from .table import Clue, Evidence, Finding, Holder, KernelReading, Rule, Severity
 from .words import describe
 
 __all__ = [
     "RULES",
+    "Clue",
     "Evidence",
     "Finding",
     "Holder",
+    "KernelReading",
     "Rule",
     "Severity",
     "describe",

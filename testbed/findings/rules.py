@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from ..tcp.connection import Connection
 from ..tcp.notes import Note
-from . import rules_capture, rules_close, rules_open, rules_transfer
+from . import rules_capture, rules_close, rules_kernel, rules_open, rules_transfer
 from .signs import Sign, signs
 from .table import Evidence, Finding, Rule, Severity
 
@@ -32,6 +32,7 @@ RULES: tuple[Rule, ...] = (
         Sign.FIN_OPEN,
         rules_close.missing_fin,
     ),
+    *rules_kernel.RULES,
     Rule(
         "late-fin",
         INFO,

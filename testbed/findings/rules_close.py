@@ -11,7 +11,7 @@ from ..tcp.states import State
 from ..wire.segment import ACK, FIN, SYN
 from .phrases import count, duration, frames
 from .signs import LATE_NS
-from .table import Evidence, Finding, Holder, Severity, ends, other, side_of, watched
+from .table import Evidence, Finding, Holder, Severity, Side, ends, in_words, other, side_of, watched
 
 ANSWER_NS = 200_000_000
 """How soon after a segment an RST counts as the answer to it."""
@@ -53,10 +53,7 @@ def missing_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]
         states = connection.reset_state if closer.is_client else connection.reset_state[::-1]
         closers_state, state, left = *states, "was"
         text += f", and {duration(since)} later the RST in frame {connection.reset_frame} ended it. "
-    text += (
-        f"The {side_of(silent)} {left} in {state}: its application has not closed the socket; it read the "
-        "end of the stream and went on, or it does not read."
-    )
+    text += f"The {side_of(silent)} {left} in {state}: {_why_not_closed(evidence, side_of(silent))}."
     for holder in held:
         text += " " + _held_by(holder, connection)
     text += " " + _closers_side(connection, evidence, closer, f"{left} in {closers_state}")
@@ -96,16 +93,38 @@ def late_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     )
 
 
+_NOT_CLOSED = {
+    "not-closed": "its application has read all the data and not closed the socket",
+    "eof-unread": "its application has neither read the end of the stream, which waits in the receive queue, "
+    "nor closed the socket",
+    "data-unread": "its application has neither read what lies in front of the FIN nor closed the socket",
+    "not-accepted": "no application has accepted the connection, so that none can close it",
+}
+"""Who is late with the close in CLOSE_WAIT, by the code of the kernel's reading."""
+
+
+def _why_not_closed(evidence: Evidence, side: Side) -> str:
+    """Who is late: as the kernel tells it, where it does."""
+    if reading := evidence.reading(side, *_NOT_CLOSED):
+        return f"{_NOT_CLOSED[reading.code]} ({reading.witness})"
+    return (
+        "its application has not closed the socket; it read the end of the stream and went on, or it does "
+        "not read"
+    )
+
+
 def _held_by(holder: Holder, connection: Connection) -> str:
-    state, witness = holder.state, holder.witness
-    if holder.pid is None:
-        return f"The kernel still has the socket in {state} ({witness}); no process could be named for it."
-    where = f", file descriptor {holder.fd}" if holder.fd is not None else ""
-    who = f"Process {holder.pid} ({holder.command or 'unnamed'})"
-    if not holder.seen_ns:
-        return f"{who} still holds the socket{where}, in {state} ({witness})."
-    when = duration(holder.seen_ns - connection.start_ns)
-    return f"{who} held the socket{where}, in {state}, when it was last looked for, at {when} ({witness})."
+    command, pid, fd = holder.command or "unnamed", holder.pid, holder.fd
+    seen = f"in {holder.state} ({holder.witness})"
+    if pid is None:
+        return f"The kernel still has the socket {seen}; no process could be named for it."
+    where = f", file descriptor {fd}" if fd is not None else ""
+    if holder.seen_ns:
+        when = duration(holder.seen_ns - connection.start_ns)
+        text = f"Process {pid} ({command}) held the socket{where}, when it was last looked for, at {when}"
+        return f"{text}, {seen}."
+    text = f"Process {pid} ({command}) still holds the socket{where}, {seen}"
+    return f"{text}: {in_words(holder.clues)}." if holder.clues else f"{text}."
 
 
 def _closers_side(connection: Connection, evidence: Evidence, closer: Endpoint, where: str) -> str:
@@ -117,6 +136,11 @@ def _closers_side(connection: Connection, evidence: Evidence, closer: Endpoint, 
         return (
             f"The {side} {where}: it half-closed (shutdown of its sending direction), and {by} still holds "
             f"its socket{where_held} ({holder.witness})."
+        )
+    if orphan := evidence.reading(side, "orphan-countdown"):
+        return (
+            f"The {side} {where}: its program has closed the socket, and its kernel gives the orphan up in "
+            f"silence when a timer ends ({orphan.witness})."
         )
     noted = connection.noted.get(int(Note.KEEP_ALIVE))
     by_closer = noted is not None and (noted.by_client if closer.is_client else noted.count - noted.by_client)

@@ -29,6 +29,7 @@ class Sign:
     DATA_AFTER_PEERS_FIN = 1 << 26
     DATA_WITHOUT_FIN = 1 << 27
     FIN_LATE = 1 << 33  # the second FIN long after the first
+    KERNEL = 1 << 36  # the kernel's tables tell something
     STRAYS = 1 << 34  # segments from before their sender's SYN,ACK
     SPLIT = 1 << 35  # a SYN that answers a SYN
     RESET = 1 << 28
@@ -46,6 +47,8 @@ def signs(connection: Connection, evidence: Evidence) -> int:
             found |= bit
     if evidence.icmp_errors:
         found |= Sign.ICMP
+    if evidence.readings:
+        found |= Sign.KERNEL
     if evidence.flawed:
         found |= Sign.FLAWED
     if evidence.disagreements:

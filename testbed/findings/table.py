@@ -57,11 +57,26 @@ class Finding(NamedTuple):
         return {**self._asdict(), "severity": str(self.severity)}
 
 
+class Clue(NamedTuple):
+    """A line of the program that has to do with a connection held open.
+
+    where  ``app.py:34``; empty where no line can be named
+    what   what is so there, in words that begin in lower case and end without a full stop
+    """
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
 class Holder(NamedTuple):
     """A process that holds a socket of the connection, as the kernel's tables named it.
 
     state    RFC 9293's name for the state the kernel had the socket in
     witness  who says so: psutil or sock_diag
+    clues    which lines of the process hold it, where it is our own
     seen_ns  when it was last seen to; 0: it still does
     """
 
@@ -71,7 +86,24 @@ class Holder(NamedTuple):
     command: str | None
     state: str
     witness: str
+    clues: tuple[Clue, ...] = ()
     seen_ns: int = 0
+
+
+class KernelReading(NamedTuple):
+    """What one end's row in the kernel's tables meant when the capture was cut.
+
+    code     names the rule that passes it on; one that no rule has is no finding
+    text     a sentence without its capital and full stop
+    state    RFC 9293's name for the state the kernel had the socket in
+    witness  who says so: sock_diag, which alone shows queues and timers
+    """
+
+    side: Side
+    code: str
+    text: str
+    state: str
+    witness: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +120,7 @@ class Evidence:
     icmp_errors    ICMP errors that quote a segment, in their order, by the direction that it went;
                    there may be more of them as the capture is read on
     holders        who still holds which end; only a live run knows
+    readings       what the kernel's tables meant at the end; only a live run knows
     reset_reason   why the kernel that sent the RST says it did, and what that means; "" not known
 
     Made of them, so that no rule has to go through all of them for each connection:
@@ -104,6 +137,7 @@ class Evidence:
     disagreements: tuple[str, ...] = ()
     icmp_errors: Mapping[bytes, Sequence[IcmpError]] = field(default_factory=dict)
     holders: tuple[Holder, ...] = ()
+    readings: tuple[KernelReading, ...] = ()
     reset_reason: str = ""
     disagreements_at: Mapping[int | None, list[str]] = field(init=False, repr=False, compare=False)
 
@@ -143,6 +177,15 @@ class Evidence:
         """The holders of one side's socket."""
         return [holder for holder in self.holders if holder.side == side]
 
+    def reading(self, side: str, *codes: str) -> KernelReading | None:
+        """The first reading of one side's socket with one of these codes."""
+        return next((r for r in self.readings if r.side == side and r.code in codes), None)
+
+
+def in_words(clues: Iterable[Clue]) -> str:
+    """Clues within a sentence: ``accepted by handle (app.py:30); ...``."""
+    return "; ".join(f"{clue.what} ({clue.where})" if clue.where else clue.what for clue in clues)
+
 
 Judge = Callable[[Connection, Evidence], Iterable[Finding]]
 
@@ -154,6 +197,7 @@ class Rule:
     severity  what its findings usually have; one may be milder or worse where its text says why
     disproof  what, if seen, would show a finding of it to be wrong
     when      the signs and notes (`signs.Sign`, `Note`) of which one is there when it finds something
+    witness   on whose word its findings rest
     """
 
     code: str
@@ -166,6 +210,7 @@ class Rule:
     disproof: str
     when: int
     judge: Judge
+    witness: Literal["wire", "kernel"] = "wire"
 
 
 def side_of(end: Endpoint) -> Side:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..tcp.connection import Connection, Ending, Opening
 from ..tcp.states import Event
 from .phrases import count, duration
-from .table import Evidence, Finding, other, side_of
+from .table import Evidence, Finding, in_words, other, side_of
 
 
 def describe(connection: Connection, evidence: Evidence, findings: Sequence[Finding]) -> str:
@@ -103,4 +103,7 @@ def _left(connection: Connection, evidence: Evidence) -> str:
             text += "that the capture covers"
         else:
             text += f"before frame {connection.successor.frame} opened the four-tuple anew"
+        for holder in evidence.holders:
+            if holder.clues:
+                text += f". Who holds the {holder.side}'s end: {in_words(holder.clues)}"
     return text + "."

@@ -2,11 +2,14 @@
 
 sample            one socket as seen at one time, and how a set of them is searched
 sampler           the tables sampled in the background, by the best witness that answers here
+look              one look at the tables, by either witness, and what it changes
 sock_diag         NETLINK_SOCK_DIAG: dumps and exact look-ups, with queues, timers and inodes
-sock_diag_codec   its bytes, pure; tcp_info has the struct of that name
+sock_diag_codec   its bytes, pure; port_filter and tcp_info have two parts of them
 diag_socket       one socket as sock_diag shows it
+rows              many of them, each decoded when it is looked at
 readings          what its queues, timers and holder mean
 owners            which process holds a socket, by inode
+counters          how many connections of a network were aborted
 psutil_witness    the same tables through psutil: portable
 """
 

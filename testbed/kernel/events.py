@@ -21,6 +21,7 @@ class Transition(NamedTuple):
              TIME_WAIT, which tells nothing (net/ipv4/tcp_minisocks.c, tcp_time_wait)
     socket   the kernel's address of it; used again once the socket is gone
     pid      who ran: the caller where a call changed the state, anybody where a packet or a timer did
+    network  the caller's network namespace, by inode; None where it is not known, or nobody called
     """
 
     time_ns: int
@@ -30,6 +31,7 @@ class Transition(NamedTuple):
     state: State
     socket: int
     pid: int
+    network: int | None = None
 
     def __str__(self) -> str:
         return f"{name_of(self.local)} -> {name_of(self.remote)} {self.before} -> {self.state}"
@@ -38,15 +40,19 @@ class Transition(NamedTuple):
 class ResetSent(NamedTuple):
     """An RST that this kernel sent (tcp/tcp_send_reset).
 
-    local   who sent it
-    state   the state of the socket that it was sent for; None where there was none
-    reason  the kernel's own word (include/net/rstreason.h), such as ``NO_SOCKET``; None before Linux 6.10
-    socket  the kernel's address of that socket, 0 where there was none
+    time_ns  for one that no segment asked for, when it had been sent: on a loopback its receiver is told
+             of first, by microseconds (net/ipv4/tcp_output.c, tcp_send_active_reset)
+    local    who sent it
+    remote   whom it was sent to; None where the kernel does not say: it names the socket's own ends, and
+             a listener, which got an ACK that no connection fits, has no other end
+    state    the state of the socket that it was sent for; None where there was none
+    reason   the kernel's own word (include/net/rstreason.h), such as ``NO_SOCKET``; None before Linux 6.10
+    socket   the kernel's address of that socket, 0 where there was none
     """
 
     time_ns: int
     local: SocketAddress
-    remote: SocketAddress
+    remote: SocketAddress | None
     state: State | None
     reason: str | None
     socket: int

@@ -39,6 +39,11 @@ def owners(inode: int, pids: Iterable[int] = ()) -> Iterator[Owner]:
             yield from _descriptors(int(entry.name), name)
 
 
+def holds(pid: int, inode: int) -> bool:
+    """Whether the process `pid` has a descriptor of the socket with `inode`."""
+    return any(True for _ in _descriptors(pid, f"socket:[{inode}]"))
+
+
 def owners_of(inodes: Collection[int]) -> dict[int, Owner]:
     """The first process found that holds each of several sockets, by inode: all are gone through once."""
     wanted = {f"socket:[{inode}]": inode for inode in inodes if inode}

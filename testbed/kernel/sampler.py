@@ -16,67 +16,17 @@ import contextlib
 import time
 from collections.abc import Collection, Iterator, Sequence
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal, Self
 
-from ..errors import CapabilityError, UsageError, WitnessTimeout
+from ..errors import UsageError, WitnessTimeout
 from ..tcp.states import State
-from . import psutil_witness
+from .look import Inside, Look, Looker, PsutilLook, Standing, looker
 from .owners import Owner, owners
 from .sample import SocketAddress, SocketSample, Where, Witness, is_at, matching, name_of
-from .sock_diag import SockDiag
 
 Source = Literal["auto", "sock_diag", "psutil"]
 
 _Key = tuple[SocketAddress, SocketAddress | None]
-
-
-class _Witness(Protocol):
-    """One way to read the tables."""
-
-    name: Witness
-
-    def look(self, port: int | None, pids: Sequence[int]) -> list[SocketSample]: ...
-
-    def close(self) -> None: ...
-
-
-class _Diag:
-    name: Witness = "sock_diag"
-
-    def __init__(self) -> None:
-        self._kernel = SockDiag()
-
-    def look(self, port: int | None, pids: Sequence[int]) -> list[SocketSample]:
-        found = self._kernel.dump(ports=() if port is None else (port,))
-        now = time.time_ns()
-        return [
-            SocketSample(now, one.local, one.remote, one.state, None, None, None, "sock_diag", one.inode, one)
-            for one in found
-        ]
-
-    def close(self) -> None:
-        self._kernel.close()
-
-
-class _Psutil:
-    name: Witness = "psutil"
-
-    def look(self, port: int | None, pids: Sequence[int]) -> list[SocketSample]:
-        return psutil_witness.sockets(port=port, pids=pids)
-
-    def close(self) -> None:
-        pass
-
-
-def _open(source: Source) -> _Witness:
-    if source == "psutil":
-        return _Psutil()
-    try:
-        return _Diag()
-    except CapabilityError:
-        if source == "sock_diag":
-            raise
-        return _Psutil()
 
 
 class Sampler:
@@ -89,8 +39,8 @@ class Sampler:
     changes     each change seen of a (local, remote) pair, in order; its end is a sample with
                 state None
     samples     how often the tables were read
-
-    The network is the one that the thread is in when it enters.
+    networks    contexts in which the thread is in the networks to look at (`net.hosts`), all of which
+                sock_diag then samples together; default: the one that the thread is in when it enters
 
     Where one pair has two rows (a descriptor left open after `shutdown()` can show as CLOSED beside
     the kernel's own TIME_WAIT) the row that is not CLOSED has the state.
@@ -106,6 +56,7 @@ class Sampler:
         port: int | None = None,
         pids: Sequence[int] = (),
         source: Source = "auto",
+        networks: Sequence[Inside] = (),
     ) -> None:
         if interval <= 0:
             raise UsageError(f"an interval of {interval} s is none")
@@ -113,18 +64,20 @@ class Sampler:
         self.port = port
         self.pids: Sequence[int] = pids
         self.source = source
+        self.networks = networks
         self.changes: list[SocketSample] = []
         self.samples = 0
-        self._now: dict[_Key, SocketSample] = {}
+        self._look: Look = PsutilLook([], 0)
+        self._standing = Standing({}, [])
         self._held: dict[_Key, SocketSample] = {}
-        self._witness: _Witness | None = None
+        self._witness: Looker | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         if self._task is not None:
             raise UsageError("this Sampler was entered already; make another one")
         with contextlib.ExitStack() as stack:
-            self._witness = _open(self.source)
+            self._witness = looker(None if self.source == "auto" else self.source, self.networks)
             stack.callback(self._witness.close)
             self.sample()
             stack.pop_all()
@@ -168,35 +121,46 @@ class Sampler:
             raise UsageError("enter the Sampler first: async with Sampler(...) as kernel")
         return self._witness.name
 
-    def sample(self) -> list[SocketSample]:
-        """Read the tables now, note what changed, and return what is there."""
+    def sample(self) -> Sequence[SocketSample]:
+        """Read the tables now, note what changed, and return what is there.
+
+        Of tens of thousands of sockets only those are decoded that changed or that are looked at.
+        """
         if self._witness is None:
             raise UsageError("enter the Sampler first: async with Sampler(...) as kernel")
-        found = self._witness.look(self.port, self.pids)
+        look = self._witness.look(self.port, self.pids)
         self.samples += 1
-        now: dict[_Key, SocketSample] = {}
-        for sample in found:
-            key = (sample.local, sample.remote)
-            if sample.pid is not None or sample.inode:
-                self._held[key] = sample
-            if key not in now or now[key].state is State.CLOSED:
-                now[key] = sample
-        for key, sample in now.items():
-            before = self._now.get(key)
-            if before is None or _standing(before) != _standing(sample):
-                self.changes.append(sample)
-        ended = time.time_ns()
-        for key in self._now:
-            if key not in now:
-                gone = SocketSample(ended, *key, None, None, None, None, self._witness.name)
-                self.changes.append(gone)
-        self._now = now
-        return found
+        if not look.same_as(self._look):
+            self._note(look)
+        self._look = look
+        return look
+
+    def _note(self, look: Look) -> None:
+        """Write down what is new in `look`, and what is no longer in it."""
+        earlier, before, after = self._look, self._standing, look.standing()
+        lost = list(before.hidden)
+        for ends, (mark, number) in after.now.items():
+            was = before.now.get(ends)
+            if was is None or was[0] != mark:
+                self.changes.append(look[number])
+        for ends, (mark, number) in before.now.items():
+            now = after.now.get(ends)
+            if now is None:
+                gone = earlier[number]
+                self.changes.append(
+                    SocketSample(look.time_ns, gone.local, gone.remote, None, None, None, None, gone.witness)
+                )
+            if now is None or now[0] != mark:
+                lost.append(number)
+        for sample in map(earlier.__getitem__, lost):
+            if _is_held(sample):
+                self._held[sample.local, sample.remote] = sample
+        self._standing = after
 
     @property
     def current(self) -> list[SocketSample]:
-        """What was there at the last sample."""
-        return list(self._now.values())
+        """What was there at the last sample, one for each connection."""
+        return [self._look[number] for _, number in self._standing.now.values()]
 
     # ---- holders
 
@@ -220,6 +184,7 @@ class Sampler:
         sock_diag shows that it was held; by whom can be told only while it still is: else pid is None.
         """
         held = matching(self._held.values(), local, remote)
+        held += filter(_is_held, matching(self._look, local, remote))
         last = max(held, key=lambda sample: sample.time_ns, default=None)
         return None if last is None else self.owner(last)
 
@@ -246,7 +211,7 @@ class Sampler:
         seen = len(self.changes)
         for left in self._until(timeout):
             await asyncio.sleep(left)
-            self._look()
+            self._sample_again()
             for sample in matching(self.changes[seen:], local, remote):
                 if sample.state in wanted:
                     return sample
@@ -266,13 +231,13 @@ class Sampler:
             return
         for left in self._until(timeout):
             await asyncio.sleep(left)
-            if not matching(self._look(), local, remote):
+            if not matching(self._sample_again(), local, remote):
                 return
         raise WitnessTimeout(
             f"{_pair(local, remote)} was still there after {timeout:g} s: " + self._history(local, remote)
         )
 
-    def _look(self) -> list[SocketSample]:
+    def _sample_again(self) -> Sequence[SocketSample]:
         self._raise_failure()
         return self.sample()
 
@@ -297,8 +262,8 @@ class Sampler:
         return f"{'; '.join(told)}{more} ({self.samples} samples)"
 
 
-def _standing(sample: SocketSample) -> tuple[State | None, int | None, int | None]:
-    return sample.state, sample.pid, sample.inode
+def _is_held(sample: SocketSample) -> bool:
+    return sample.pid is not None or bool(sample.inode)
 
 
 def _pair(local: Where, remote: Where) -> str:

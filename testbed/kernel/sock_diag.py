@@ -3,9 +3,9 @@
 No privilege is needed for one's own network.  The network is that of the *thread* that opens the
 `SockDiag`; it stays so whichever thread asks.
 
-A question takes the kernel microseconds (a look-up) to about a millisecond for each 800 sockets (a
-dump) and is answered within the system call, so asking from an event loop is fine; for tens of
-thousands of sockets there is `dump_in_thread`.
+A question takes microseconds (a look-up) to about a millisecond for each 1,000 sockets (a dump) and is
+answered within the system call, so asking from an event loop is fine; for tens of thousands of sockets
+there is `dump_in_thread`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from ..errors import CapabilityError, ExperimentError, UsageError
 from ..net.libc import require_linux
 from ..tcp.states import State
 from .diag_socket import AF_INET6, FAMILIES, DiagSocket
+from .rows import Rows
 from .sample import SocketAddress, normal
-from .sock_diag_codec import Answer, CodecError, KernelError, Recall, decode, encode_dump, encode_lookup
+from .sock_diag_codec import Answer, CodecError, KernelError, decode, encode_dump, encode_lookup
 
 _NETLINK_SOCK_DIAG: Final = 4
 _BUFFER: Final = 256 * 1024
@@ -51,7 +52,7 @@ class SockDiag:
         self._lock = threading.Lock()
         self._sequence = 0
         self._buffer = bytearray(_BUFFER)
-        self._recall = Recall()
+        self._last = Rows()
         try:
             self._socket = socket.socket(
                 socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG
@@ -107,25 +108,40 @@ class SockDiag:
         Error handling: as the class says; ExperimentError when the tables changed under five dumps in
         a row.
         """
-        found: list[DiagSocket] = []
+        return list(self.rows(states=states, ports=ports, families=families, bound=bound, info=info))
+
+    def rows(
+        self,
+        *,
+        states: Collection[State] = frozenset(State),
+        ports: Collection[int] = (),
+        families: Collection[int] = FAMILIES,
+        bound: bool = False,
+        info: bool = False,
+    ) -> Rows:
+        """The same, each socket decoded when it is first looked at.
+
+        Those that have not changed since the last dump are the very same objects as then.
+        """
+        found: list[bytes] = []
         with self._lock:
-            self._recall.turn()
             for family in families:
                 found += self._dump(family, states=states, ports=ports, bound=bound, info=info)
-        return found
+            self._last = Rows(found, self._last)
+            return self._last
 
-    def _dump(self, family: int, **options: Any) -> list[DiagSocket]:
+    def _dump(self, family: int, **options: Any) -> list[bytes]:
         for _ in range(_MOST_TRIES):
             self._sequence = self._sequence % 0xFFFF_FFFF + 1
             question = encode_dump(family, self._sequence, **options)
             try:
-                answer = self._ask(question, whole=True, recall=None if options["info"] else self._recall)
+                answer = self._ask(question, whole=True)
             except KernelError as error:
                 if family == AF_INET6 and error.errno == errno.ENOENT:  # a kernel without IPv6
                     return []
                 raise
             if not answer.interrupted:
-                return answer.sockets
+                return answer.rows
         raise ExperimentError(
             f"the kernel's tables changed while they were read, {_MOST_TRIES} times in a row"
         )
@@ -169,17 +185,17 @@ class SockDiag:
 
     # ---- the conversation
 
-    def _ask(self, question: bytes, *, whole: bool, recall: Recall | None = None) -> Answer:
+    def _ask(self, question: bytes, *, whole: bool) -> Answer:
         """Send `question` and read its answer: one message, or the `whole` of a dump up to its end."""
         if self._socket.fileno() < 0:
             raise UsageError("this SockDiag is closed; make another one")
-        found: list[DiagSocket] = []
+        found: list[bytes] = []
         interrupted = False
         try:
             self._socket.sendto(question, (0, 0))
             while True:
-                answer = decode(self._receive(), self._sequence, recall)
-                found += answer.sockets
+                answer = decode(self._receive(), self._sequence)
+                found += answer.rows
                 interrupted = interrupted or answer.interrupted
                 if answer.done or (found and not whole):
                     return Answer(found, answer.done, interrupted)

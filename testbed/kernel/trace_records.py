@@ -52,7 +52,7 @@ class Tracepoint(NamedTuple):
 
     def filter_for(self, ports: Collection[int]) -> str:
         """What is written into its `filter`; "0" takes a filter away."""
-        ours = " || ".join(self.filter.format(port=port) for port in sorted(ports))
+        ours = " || ".join(self.filter.format(port=port) for port in sorted(ports) if self.filter)
         if self.name == "inet_sock_set_state":
             return f"protocol == {_TCP} && ({ours})" if ours else f"protocol == {_TCP}"
         return ours or "0"
@@ -75,13 +75,15 @@ def _sockaddr(packed: bytes) -> SocketAddress:
 
 def _ends(layout: Layout, ports: frozenset[int]) -> Callable[[bytes], Ends | None]:
     """Reads a record's own end and the other; None when neither has one of `ports`."""
-    if layout.field("saddr").size == _SOCKADDR_SIZE:  # tcp_send_reset since Linux 6.2
+    if layout.field("saddr").size == _SOCKADDR_SIZE:  # tcp_send_reset since Linux 6.10
         read = layout.reader("saddr", "daddr")
 
         def two_sockaddrs(data: bytes) -> Ends | None:
             source, destination = read(data)
             local, remote = _sockaddr(source), _sockaddr(destination)
-            return (local, remote) if not ports or local[1] in ports or remote[1] in ports else None
+            if ports and local[1] not in ports and remote[1] not in ports:
+                return None
+            return local, remote if remote[1] else None
 
         return two_sockaddrs
     read = layout.reader("sport", "dport", "saddr_v6", "daddr_v6")
@@ -116,11 +118,10 @@ def _resets_sent(layout: Layout, ports: frozenset[int]) -> Decoder:
 
     def decode(record: Record) -> Event | None:
         pid, socket, state, *numbers = read(record.data)
-        local, remote = ends(record.data) or (None, None)
-        if local is None or remote is None:
+        if (found := ends(record.data)) is None:
             return None
         reason = names.get(numbers[0], str(numbers[0])) if told else None
-        return ResetSent(record.time_ns, local, remote, _NUMBERS.get(state), reason, socket, pid)
+        return ResetSent(record.time_ns, *found, _NUMBERS.get(state), reason, socket, pid)
 
     return decode
 
@@ -140,14 +141,19 @@ def _resets_received(layout: Layout, ports: frozenset[int]) -> Decoder:
 
 def _retransmissions(layout: Layout, ports: frozenset[int]) -> Decoder:
     ends = _ends(layout, ports)
-    read = layout.reader("skaddr", *(("state",) if "state" in layout.fields else ()))
+    has_state = "state" in layout.fields
+    has_error = "err" in layout.fields  # since Linux 6.17, which tells of those that failed, too
+    optional = [name for name, there in (("state", has_state), ("err", has_error)) if there]
+    read = layout.reader("skaddr", *optional)
 
     def decode(record: Record) -> Event | None:
         local, remote = ends(record.data) or (None, None)
         if local is None or remote is None:
             return None
-        socket, *states = read(record.data)
-        state = _NUMBERS[states[0]] if states else State.SYN_RECEIVED
+        socket, *others = read(record.data)
+        if has_error and others[-1]:
+            return None  # it was not sent
+        state = _NUMBERS[others[0]] if has_state else State.SYN_RECEIVED
         return Retransmission(record.time_ns, local, remote, state, socket)
 
     return decode

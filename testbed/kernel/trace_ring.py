@@ -1,10 +1,10 @@
 """A page of the kernel's trace ring buffer, as `trace_pipe_raw` gives it, taken apart.  Pure.
 
-The layout is that of kernel/trace/ring_buffer.c and include/linux/ring_buffer.h: a head with the
-time of the first record and the length in use, then records.  A record's first word holds its kind
-or its length in words (5 bits) and the time since the record before it (27 bits, nanoseconds).
-Numbers are in the machine's byte order; this is for little-endian machines, which have the 5 bits
-first.
+The layout is that of kernel/trace/ring_buffer.c and include/linux/ring_buffer.h: a head with a time
+and the length in use, then records.  A record's first word holds its kind or its length in words
+(5 bits) and the time since the record before it (27 bits, nanoseconds); the first one's counts from
+the head's time.  Numbers are in the machine's byte order; this is for little-endian machines, which
+have the 5 bits first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ _MISSED: Final = 1 << 31
 _MISSED_STORED: Final = 1 << 30
 _LENGTH: Final = (1 << 30) - 1
 _TOP_BITS: Final = 0xF8 << 56
-"""An absolute time has 59 bits; these five are the page's."""
+"""An absolute time has 59 bits; these five are those of the time before it."""
+_NO_DELTA: Final = 1
+"""What a record thrown away has for a time of 0, which would make it the padding of a page's end
+(rb_event_discard).  Any other counts: the record after it was stamped as if it were there, and the
+kernel's own check of a page adds it (rb_read_data_buffer), though its reader does not."""
 
 _WORD: Final = struct.Struct("=I")
 _TWO_WORDS: Final = struct.Struct("=II")
@@ -70,7 +74,6 @@ def decode_page(page: bytes, layout: PageLayout) -> Page:
 
 
 def _records(page: bytes, at: int, end: int, time_ns: int) -> Iterator[Record]:
-    base = time_ns
     while at + 4 <= end:
         (head,) = _WORD.unpack_from(page, at)
         kind, delta = head & 0x1F, head >> 5
@@ -89,17 +92,20 @@ def _records(page: bytes, at: int, end: int, time_ns: int) -> Iterator[Record]:
                 at += 8
                 continue
             if kind == _TIME_STAMP:
-                time_ns = delta + (word << 27) | base & _TOP_BITS
-                if time_ns < base:  # the 59 bits began anew within the page
+                before = time_ns
+                time_ns = delta + (word << 27) | before & _TOP_BITS
+                if time_ns < before:  # the 59 bits have begun anew since (rb_fix_abs_ts)
                     time_ns += 1 << 59
                 at += 8
                 continue
             if word < 4:
                 raise RingError(f"a record at byte {at} has an impossible length")
             following = at + 4 + word
-            if kind == _PADDING:  # a record thrown away; the kernel's own reader leaves its time out too
+            if kind == _PADDING:  # a record thrown away
                 if following > end:
                     raise RingError(f"a record at byte {at} goes beyond its page")
+                if delta != _NO_DELTA:
+                    time_ns += delta
                 at = following
                 continue
             data, length = at + 8, word - 4

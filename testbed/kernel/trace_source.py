@@ -8,8 +8,10 @@ last, switched off, for the next experiment; it is removed when the process ends
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
+import time
 from collections.abc import Collection
 from typing import Final
 
@@ -23,7 +25,12 @@ from .trace_ring import Page, decode_page
 BUFFER_KIB: Final = 1408
 """For each processor: 20 ms of 40,000 connections a second fill it by a tenth."""
 
+_TRIES: Final = 5
 _READ: Final = 65536  # a page or more, whatever its size is
+
+
+class SweptError(Exception):
+    """Another run took the new instance for one that was left, and removed it."""
 
 
 class TraceSource:
@@ -58,6 +65,8 @@ class TraceSource:
             self.buffers = list(instance.buffers())
         except (OSError, FormatError, LookupError) as error:
             self.close()
+            if isinstance(error, OSError) and error.errno in tracefs.GONE:
+                raise SweptError from None
             raise CapabilityError(
                 f"the kernel's TCP tracepoints cannot be listened to ({error})",
                 "a Linux of 5.10 or later with CONFIG_FTRACE, as root",
@@ -77,7 +86,13 @@ class TraceSource:
     # ------------------------------------------------------------ listening
 
     def listen(self, ports: Collection[int]) -> None:
-        """Switch it on, for events with one of `ports` at either end; none: the whole machine's."""
+        """Switch it on, for events with one of `ports` at either end; none: the whole machine's.
+
+        What was not read since it was switched off is thrown away.
+        """
+        for buffer in self.buffers:
+            while self._read(buffer):
+                pass
         self.only(ports)
         self.offset = trace_clock.offset(self._clock_number)
         for point in self._points:
@@ -90,22 +105,26 @@ class TraceSource:
             self._instance.write(f"{point.folder}/filter", point.filter_for(ports))
 
     def rest(self) -> None:
-        """Switch it off, and throw away what was not read."""
+        """Switch it off."""
         self._instance.write("events/enable", "0")
-        for buffer in self.buffers:
-            while self.read(buffer) is not None:
-                pass
+
+    def now(self) -> int:
+        """The time on the instance's clock, in ns: what a record made now is stamped with."""
+        return time.clock_gettime_ns(self._clock_number)
 
     def read(self, buffer: int) -> Page | None:
         """The next page of one processor's buffer; None when it is empty.  Never waits.
 
         Error handling: RingError for a page that makes no sense.
         """
-        try:
-            page = os.read(buffer, _READ)
-        except BlockingIOError:
-            return None
+        page = self._read(buffer)
         return decode_page(page, self._page) if page else None
+
+    def _read(self, buffer: int) -> bytes:
+        try:
+            return os.read(buffer, _READ)
+        except BlockingIOError:
+            return b""
 
     def events(self, page: Page) -> list[Event]:
         """The events of a page, with the time of day.
@@ -126,7 +145,10 @@ def borrow() -> TraceSource:
         source = _kept.pop()
         if source.pid == os.getpid():  # a forked child's parent uses its own
             return source
-    return TraceSource()
+    for _ in range(_TRIES):
+        with contextlib.suppress(SweptError):
+            return TraceSource()
+    raise CapabilityError("a tracing instance cannot be made: others keep removing it", "try again")
 
 
 def give_back(source: TraceSource) -> None:

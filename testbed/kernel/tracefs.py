@@ -36,23 +36,27 @@ _TRIES: Final = 20
 REMEDY: Final = "run as root on the machine itself (in a container: docker run --privileged)"
 
 
+_RESERVED: Final = "tracefs is reserved to root"
+
+
 @cache
 def root() -> Path:
     """Where tracefs is.  CapabilityError where it is not and cannot be mounted, or is not for this user."""
     libc.require_linux("listening to the kernel's tracepoints")
-    for mounted in MOUNTS:
-        if (mounted / "instances").is_dir():
-            break
-    else:
-        mounted = _mounted_for_us()
+    try:
+        mounted = next((at for at in MOUNTS if (at / "instances").is_dir()), None) or _mounted_for_us()
+    except PermissionError:  # the mounted one is closed to this user
+        raise CapabilityError(_RESERVED, REMEDY) from None
     if not os.access(mounted / "instances", os.W_OK):
-        raise CapabilityError("tracefs is reserved to root", REMEDY)
+        raise CapabilityError(_RESERVED, REMEDY)
     return mounted
 
 
 def _mounted_for_us() -> Path:
     try:
         descriptor = libc.detached_mount("tracefs")
+    except PermissionError:
+        raise CapabilityError(_RESERVED, REMEDY) from None
     except OSError as error:
         raise CapabilityError(
             f"tracefs is not mounted and cannot be ({error.strerror})",
@@ -75,10 +79,8 @@ class Instance:
             self.path = folder / f"{PREFIX}{os.getpid()}-{time.monotonic_ns()}-{number}"
             try:
                 self.path.mkdir()
-                self._lock = os.open(self.path / LOCKED, os.O_RDONLY | os.O_CLOEXEC)
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:  # another run looks whether it is a leftover
-                os.close(self._lock)
+                lock = _lock(self.path)
+            except BlockingIOError:  # another run looks whether it is a leftover, and removes it
                 continue
             except OSError as error:
                 if error.errno in GONE:  # swept away by another run before it was locked
@@ -86,6 +88,7 @@ class Instance:
                 raise CapabilityError(
                     f"a tracing instance cannot be made ({error.strerror})", REMEDY
                 ) from None
+            self._lock = lock
             return
         raise CapabilityError("a tracing instance cannot be made: others keep removing it", "try again")
 
@@ -113,7 +116,19 @@ class Instance:
         _remove(self.path)
 
 
+def _lock(path: Path) -> int:
+    """Lock the instance at `path`; BlockingIOError where another holds it."""
+    lock = os.open(path / LOCKED, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
 def _remove(path: Path) -> None:
+    """Remove the instance at `path`; one of which others have a file open is left to the next sweep."""
     for _ in range(_TRIES):
         try:
             path.rmdir()
@@ -130,19 +145,17 @@ def _remove(path: Path) -> None:
 def sweep() -> int:
     """Remove the instances that killed runs left; returns how many."""
     swept = 0
-    for path in (root() / "instances").glob(f"{PREFIX}*"):
-        try:
-            lock = os.open(path / LOCKED, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:  # its owner has just removed it
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            continue
-        finally:
-            os.close(lock)
-        with contextlib.suppress(OSError):
-            (path / "events/enable").write_text("0")
-        _remove(path)
-        swept += 1
+    try:
+        found = list((root() / "instances").glob(f"{PREFIX}*"))
+    except PermissionError:  # this process was root when it looked where tracefs is
+        raise CapabilityError(_RESERVED, REMEDY) from None
+    for path in found:
+        with contextlib.suppress(OSError):  # its owner lives, has just removed it, or another run sweeps
+            lock = _lock(path)
+            try:
+                (path / "events/enable").write_text("0")
+            finally:
+                os.close(lock)
+            _remove(path)
+            swept += not path.exists()
     return swept

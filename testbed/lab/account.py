@@ -8,7 +8,7 @@ TIME_WAIT.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -24,6 +24,9 @@ from ..tcp.states import State
 SIDES: tuple[Side, ...] = ("client", "server")
 HANDED_OVER = frozenset({State.FIN_WAIT_2, State.CLOSING})
 """What a socket was in before Linux kept a small object in its place; the event says CLOSED."""
+
+AFTER_HANDING_OVER = frozenset({State.FIN_WAIT_2, State.TIME_WAIT, State.CLOSED, None})
+"""What a sample may show from then on; None: nothing is left."""
 
 DOUBT_NS = 20_000_000
 """A socket of the same addresses that was opened this near is as likely to be the one."""
@@ -87,6 +90,15 @@ class Account:
         return next((reset.reason for reset in self.resets_sent), None)
 
 
+class _Everywhere:
+    def __contains__(self, network: object) -> bool:
+        return True
+
+
+EVERYWHERE = _Everywhere()
+"""Networks that are not known: no caller is a stranger."""
+
+
 class Chain(NamedTuple):
     """One socket's life as the events tell it, from CLOSED or LISTEN on."""
 
@@ -98,6 +110,10 @@ class Chain(NamedTuple):
         """When it began."""
         return self.events[0].time_ns
 
+    def is_strange(self, networks: Container[int]) -> bool:
+        """Whether somebody in another network called."""
+        return any(event.network is not None and event.network not in networks for event in self.events)
+
 
 def accounts(
     connections: Sequence[Connection],
@@ -105,13 +121,16 @@ def accounts(
     samples: Sequence[SocketSample],
     *,
     problem: str = "",
+    networks: Container[int] = EVERYWHERE,
 ) -> list[Account]:
     """The account of each of `connections`, in their order.
 
     Events carry addresses and no network: another network of this machine may use the same ones.  Which
-    of several sockets is meant is told by the time at which it was opened.
+    of several sockets is meant is told by their callers' networks, where these are known, and by the
+    time at which they were opened.
 
-    problem  why the events are not all that happened, or are none; "" when they are
+    problem   why the events are not all that happened, or are none; "" when they are
+    networks  the networks of the experiment
     """
     chains, resets = _sorted_out(events)
     samples_at: dict[Ends, list[SocketSample]] = {}
@@ -126,7 +145,11 @@ def accounts(
         client, server = ends_of(connection)
         pairs: dict[Side, Ends] = {"client": (client, server), "server": (server, client)}
         for side, pair in pairs.items():
-            near = [chain for chain in chains.get(pair, ()) if since <= chain.begun_ns < until]
+            near = [
+                chain
+                for chain in chains.get(pair, ())
+                if since <= chain.begun_ns < until and not chain.is_strange(networks)
+            ]
             chosen = _nearest(near, connection.start_ns)
             if chosen is not None:
                 account.transitions[side] = chosen.events
@@ -231,6 +254,8 @@ def _marks(side: Side, account: Account, samples: Sequence[SocketSample]) -> lis
         handed_ns = chain[-1].time_ns
         for sample in samples:
             # TIME_WAIT's object is in the tables a moment before its socket tells of its end (tcp_time_wait)
+            if sample.state not in AFTER_HANDING_OVER:
+                continue  # the look was overtaken: it began before and was over after
             if sample.time_ns > handed_ns or sample.state is State.TIME_WAIT:
                 add(max(sample.time_ns, handed_ns), sample.state or State.CLOSED, sample.witness)
     return marks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -12,15 +12,19 @@ from ..findings import Evidence, Finding, Holder, describe, judge
 from ..findings.table import Side
 from ..kernel import SocketSample
 from ..kernel.events import Event
+from ..net.link_events import LinkEvent
 from ..render import svg, terminal
-from ..render.ladder import Ladder, StateMark, Step, from_connection
+from ..render.ladder import Fault, Ladder, StateMark, Step, from_connection
 from ..tcp.connection import Connection
 from ..tcp.tracker import TrackerOf
-from ..tcp.transcript import compare, lines_of
+from ..tcp.transcript import compare, line_of
 from ..wire.notation import Line, parse_transcript
-from .account import accounts
+from .account import EVERYWHERE, accounts, ends_of
+from .faults import faults
+from .holding import Held, clues_by_pair
 from .judgement import Check, Verdict, check
 from .live import LiveConnection
+from .tables import Tables
 from .timeline import Moment, timeline
 
 
@@ -31,8 +35,13 @@ class Experiment:
     connections  the connections to the server under study, in the order they began
     steps        what the programs did, when
     samples      changes in the kernel's tables, as sock_diag or psutil shows them
+    tables       those tables as they were when the capture was cut
     events       what the kernel's tracepoints told, in order
     untold       why they did not tell all; "" when they did
+    held         ends that were left open at its end, with the lines of this process that hold them
+    networks     the networks that it was in: another one's sockets may have the same addresses
+    far          the recording of the wire's other end, where both were captured
+    link         what became of segments on the link between two hosts, but for those that passed
     """
 
     def __init__(
@@ -42,25 +51,36 @@ class Experiment:
         samples: tuple[SocketSample, ...],
         *,
         server: tuple[str, int] | None,
-        holders: Mapping[Side, SocketSample],
+        holders: Sequence[tuple[Side, SocketSample]],
+        tables: Tables | None = None,
         events: Sequence[Event] = (),
         untold: str = "",
+        far: Recording | None = None,
+        link: Sequence[LinkEvent] = (),
+        captured_at: Side = "client",
+        networks: Container[int] = EVERYWHERE,
+        held: tuple[Held, ...] = (),
     ) -> None:
         self.recording = recording
+        self.far = far
+        self.link = tuple(link)
+        self._captured_at: Side = captured_at
         self.steps = steps
         self.samples = samples
+        self.tables = tables or Tables()
         self.events = events
-        self._holders = holders
-        found = TrackerOf(LiveConnection, keep=True).feed_all(recording.segments()).connections
+        self.held = held
+        self._segments = recording.segments()
+        found = TrackerOf(LiveConnection, keep=True).feed_all(self._segments).connections
         port = str(server[1]) if server else None
         self.connections = [c for c in found if port is None or c.addresses[1].port == port]
-        for connection, account in zip(
-            self.connections, accounts(self.connections, events, samples, problem=untold), strict=True
-        ):
+        told = accounts(self.connections, events, samples, problem=untold, networks=networks)
+        latest = {connection.addresses: connection for connection in self.connections}
+        for connection, account in zip(self.connections, told, strict=True):
             connection.account = account
-            connection.holders = ()
-        if self.connections:
-            self.connections[0].holders = self.evidence.holders
+            # an end that is held now is of the last connection between its two addresses
+            last = latest[connection.addresses] is connection
+            connection.holders = tuple(_holders(connection, holders, held)) if last else ()
 
     @property
     def connection(self) -> LiveConnection:
@@ -71,25 +91,31 @@ class Experiment:
 
     @cached_property
     def evidence(self) -> Evidence:
-        """What the findings may lean on besides the segments."""
+        """What the findings on the first connection may lean on besides its segments."""
+        return self._evidence_on(self.connections[0]) if self.connections else Evidence(source="live")
+
+    def _evidence_on(self, connection: LiveConnection) -> Evidence:
         packets = self.recording.packets
         return Evidence(
             end_ns=packets[-1].time_ns if packets else 0,
             source="live",
             dropped=self.recording.dropped or 0,
             complete=self.recording.complete,
-            holders=tuple(
-                Holder(side, s.pid, s.fd, s.command, str(s.state), s.witness)
-                for side, s in self._holders.items()
-                if s.pid is not None
-            ),
-            reset_reason=self.connections[0].reset_reason_in_words if self.connections else "",
+            holders=connection.holders,
+            readings=tuple(self.tables.readings(*ends_of(connection))),
+            reset_reason=connection.reset_reason_in_words,
         )
 
     @cached_property
     def findings(self) -> list[Finding]:
         """What is to be said of the first connection, worst first."""
         return judge(self.connection, self.evidence) if self.connections else []
+
+    def findings_on(self, connection: LiveConnection) -> list[Finding]:
+        """What is to be said of any one of the connections, worst first."""
+        if connection is self.connections[0]:
+            return self.findings
+        return judge(connection, self._evidence_on(connection))
 
     @property
     def words(self) -> str:
@@ -109,22 +135,29 @@ class Experiment:
 
     def check_capture(self) -> Check:
         """Is the capture whole?  One that is not proves nothing either way."""
+        near = self._check_recording(self.recording)
+        if self.far is None or near.verdict is not Verdict.PASS:
+            return near
+        return self._check_recording(self.far)
+
+    @staticmethod
+    def _check_recording(recording: Recording) -> Check:
         statement = "the capture is complete"
-        if self.recording.dropped:
+        if recording.dropped:
             return Check(
-                "capture", statement, Verdict.INCONCLUSIVE, f"{self.recording.dropped} packets were dropped"
+                "capture", statement, Verdict.INCONCLUSIVE, f"{recording.dropped} packets were dropped"
             )
-        if self.recording.complete is False:
+        if recording.complete is False:
             return Check(
                 "capture",
                 statement,
                 Verdict.INCONCLUSIVE,
-                f"the interface carried {self.recording.interface_packets} packets and "
-                f"{len(self.recording.packets)} were captured",
+                f"the interface carried {recording.interface_packets} packets and "
+                f"{len(recording.packets)} were captured",
             )
-        if self.recording.complete is None:
+        if recording.complete is None:
             # a shared interface or a filter: tcpdump's own count is all there is
-            known = self.recording.dropped is not None
+            known = recording.dropped is not None
             return Check(
                 "capture",
                 "tcpdump counts no packet as dropped; that none is missing cannot be proved here",
@@ -152,7 +185,9 @@ class Experiment:
         whole = self.check_capture()
         assert whole.verdict is Verdict.PASS, f"inconclusive: {whole.detail}"
         verdict = self.check_transcript(transcript, exact=exact)
-        assert verdict.verdict is Verdict.PASS, f"{verdict.statement}: no\n{verdict.detail}"
+        if verdict.verdict is not Verdict.PASS:
+            told = "\n".join((verdict.detail, *map(str, self.held)))
+            raise AssertionError(f"{verdict.statement}: no\n{told}")
 
     # ------------------------------------------------------------ states, ladder, files
 
@@ -179,9 +214,26 @@ class Experiment:
         keys = ("time_ns", "endpoint", "state", "witness")
         return [dict(zip(keys, row, strict=True)) for row in sorted(rows, key=lambda row: row[0])]
 
+    @cached_property
+    def faults(self) -> list[Fault]:
+        """What the link did to segments of the first connection."""
+        if not self.connections:
+            return []
+        return faults(self.connection, self.connections, self.link, self._segments, self._captured_at)
+
     def transcript(self) -> list[str]:
-        """The first connection in the notation."""
-        return [str(line) for line in lines_of(self.connection)] if self.connections else []
+        """The first connection in the notation; what the link did stands behind a line as a comment, and
+        what was not captured for it (``dropped here``, on the way to this end) has a line of its own."""
+        if not self.connections:
+            return []
+        done = {fault.frame: fault.what for fault in self.faults}
+        rows = [
+            (exchange.segment.time_ns, str(line_of(exchange)), done.get(exchange.segment.frame, ""))
+            for exchange in self.connection.exchanges or ()
+        ]
+        unseen = [(f.time_ns, f.notation, f.what) for f in self.faults if f.frame is None]
+        rows = sorted([*rows, *unseen], key=lambda row: row[0]) if unseen else rows
+        return [f"{line}  # {what}" if what else line for _, line, what in rows]
 
     def ladder(self, title: str = "") -> Ladder:
         """The first connection as a drawing."""
@@ -190,6 +242,7 @@ class Experiment:
             steps=self.steps,
             kernel=self.marks(),
             findings=self.findings,
+            faults=self.faults,
             title=title,
         )
 
@@ -198,9 +251,24 @@ class Experiment:
         folder.mkdir(parents=True, exist_ok=True)
         files = {"capture": folder / "capture.pcap"}
         self.recording.save(files["capture"])
+        if self.far is not None:
+            files["far-capture"] = folder / "capture-far-end.pcap"
+            self.far.save(files["far-capture"])
         if self.connections:
             ladder = self.ladder(title)
             files |= {"ladder": folder / "ladder.txt", "svg": folder / "ladder.svg"}
             files["ladder"].write_text(terminal.plain(ladder, 100, ascii_only=False), encoding="utf-8")
             files["svg"].write_text(svg.draw(ladder), encoding="utf-8")
         return {kind: str(path) for kind, path in files.items()}
+
+
+def _holders(
+    connection: Connection, holders: Iterable[tuple[Side, SocketSample]], held: Iterable[Held]
+) -> Iterator[Holder]:
+    """Those of `holders` that hold an end of this connection, with the lines that do where they are known."""
+    client, server = ((address.host, int(address.port)) for address in connection.addresses)
+    clues = clues_by_pair(held)
+    for side, s in holders:
+        pair = (s.local, s.remote)
+        if s.pid is not None and pair == ((client, server) if side == "client" else (server, client)):
+            yield Holder(side, s.pid, s.fd, s.command, str(s.state), s.witness, clues.get(pair, ()))

@@ -24,26 +24,33 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from ..capture import Tcpdump
-from ..errors import CapabilityError, ExperimentError, UsageError, WitnessTimeout
-from ..kernel import Sampler, SocketSample
+from ..errors import CapabilityError, ExperimentError, UsageError
+from ..kernel import Sampler
+from ..kernel.callers import network
 from ..kernel.events import Event
 from ..kernel.tracepoints import Tracepoints
 from ..net.firewall import Drop
+from ..net.hosts import INTERFACE, Host, TwoHosts
+from ..net.link import Link
 from ..net.private import PrivateNetwork
 from ..render.ladder import Step
 from ..servers.echo import EchoServer
 from ..servers.http import HttpServer
 from ..servers.listener import Server
 from ..servers.rpc import RpcServer
-from ..tcp.states import State
 from .experiment import Experiment
-from .judgement import Check, Verdict, check
+from .holding import Watch
+from .judgement import Check
 from .process import ServerProcess
 from .scripted import Client, ScriptedServer
+from .seeing import Seeing
+from .tables import Tables
+from .wire import Wire
 
 SERVERS: dict[str, type[Server]] = {"echo": EchoServer, "rpc": RpcServer, "http": HttpServer}
 Side = Literal["client", "server"]
-Network = Literal["private", "here"]
+Network = Literal["private", "hosts", "here"]
+CaptureAt = Literal["client", "server", "both"]
 
 NO_PORT = 0
 """What the tracepoints listen to until the server has one."""
@@ -52,17 +59,23 @@ SAMPLE_EVERY = 0.02
 """Seconds between two looks at the kernel's tables."""
 
 
-class Lab:
+class Lab(Wire, Seeing):
     """One experiment.
 
     net        ``private``: a network of its own for as long as the lab lasts (needs CAP_SYS_ADMIN
-               over one's user namespace: root, or a process under `testbed exec`); ``here``: the
-               network this process is in
-    interface  where to capture
+               over one's user namespace: root, or a process under `testbed exec`); ``hosts``: two of
+               them, the client's and the server's, joined by a wire (`net.hosts`; needs the same);
+               ``here``: the network this process is in
+    link       with ``hosts``: rules for each segment on the wire (`wire.rules`), which then leads through
+               `lab.link`, where more can be made; None: a bare veth pair
+    frozen     with `link`: every segment is held from the beginning
+    interface  where to capture; between two hosts it is the wire
+    capture_at with ``hosts``: at which end of the wire to capture.  At ``both`` the client's is the
+               recording, and `experiment.far` the server's
     filter     words of a tcpdump filter; with one, completeness cannot be proved
-    mtu        of the private network's loopback, in bytes
+    mtu        of the private network's loopback or of the wire, in bytes
     snaplen    bytes kept of each packet
-    sysctls    net.ipv4 settings of the private network, by their last name
+    sysctls    net.ipv4 settings of the private network or of both hosts, by their last name
 
     Raises `CapabilityError` on entering where this machine cannot do it.
     """
@@ -71,14 +84,25 @@ class Lab:
         self,
         *,
         net: Network = "here",
+        link: Sequence[str] | None = None,
+        frozen: bool = False,
         interface: str = "lo",
+        capture_at: CaptureAt = "client",
         filter: Sequence[str] = (),
         mtu: int = 1500,
         snaplen: int = 2048,
         sysctls: dict[str, int | str] | None = None,
     ) -> None:
+        if link is not None and net != "hosts":
+            raise UsageError("a link lies between two hosts: Lab(net='hosts', link=...)")
         self.net = net
-        self.interface = interface
+        self.interface = INTERFACE if net == "hosts" else interface
+        self.capture_at = capture_at
+        self.hosts: TwoHosts | None = None
+        self.far_capture: Tcpdump | None = None
+        self._rules = link
+        self._frozen = frozen
+        self._link: Link | None = None
         self.filter = tuple(filter)
         self.mtu = mtu
         self.snaplen = snaplen
@@ -97,21 +121,47 @@ class Lab:
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
+            made: PrivateNetwork | TwoHosts | None = None
             if self.net == "private":
-                network = stack.enter_context(PrivateNetwork(mtu=self.mtu))
-                for name, value in self.sysctls.items():
-                    network.sysctl(name, value)
+                made = stack.enter_context(PrivateNetwork(mtu=self.mtu))
+            elif self.net == "hosts":
+                made = self.hosts = stack.enter_context(
+                    TwoHosts(mtu=self.mtu, middle=self._rules is not None)
+                )
             elif self.sysctls:
                 raise UsageError("sysctls are set in a private network only: Lab(net='private', sysctls=...)")
+            for name, value in self.sysctls.items():
+                assert made is not None
+                made.sysctl(name, value)
             listening = asyncio.create_task(self._listen_to_kernel())
             stack.push_async_callback(self._stop_listening, listening)
+            near: Side = "server" if self.capture_at == "server" else "client"
             self.capture = await stack.enter_async_context(
-                Tcpdump(interface=self.interface, filter=self.filter, snaplen=self.snaplen)
+                self._tcpdump(self.hosts.host(near) if self.hosts is not None else None)
             )
+            if self.hosts is not None and self.capture_at == "both":
+                self.far_capture = await stack.enter_async_context(self._tcpdump(self.hosts.server))
             await listening
-            self.sampler = await stack.enter_async_context(Sampler(interval=SAMPLE_EVERY, pids=[os.getpid()]))
+            networks = [self.hosts.client.enter, self.hosts.server.enter] if self.hosts else []
+            self.sampler = await stack.enter_async_context(
+                Sampler(interval=SAMPLE_EVERY, pids=[os.getpid()], networks=networks)
+            )
+            self._watch = stack.enter_context(Watch())
+            if self.hosts is not None and self._rules is not None:
+                self._link = await stack.enter_async_context(
+                    Link(self.hosts, self._rules, frozen=self._frozen, stamp=self._stamp_link)
+                )
+            if self.hosts is not None:
+                # From here on this thread is on the server's host, and so are the servers that it starts.
+                # What belongs to the client goes over for as long as it takes to make a socket.
+                stack.enter_context(self.hosts.server.enter())
             self._stack = stack.pop_all()
         return self
+
+    def _tcpdump(self, host: Host | None) -> Tcpdump:
+        """A capture here, or on one of the hosts."""
+        inside = contextlib.nullcontext if host is None else host.enter
+        return Tcpdump(self.interface, filter=self.filter, snaplen=self.snaplen, inside=inside)
 
     async def _listen_to_kernel(self) -> None:
         """Have the kernel tell every change of state, where it may; else say why not."""
@@ -139,21 +189,44 @@ class Lab:
     async def _conclude(self) -> None:
         if self._experiment is not None:
             return
-        holders = self._holders()
+        before = self.sampler.sample()
+        connected = self.clients and self.clients[0].local[1]
+        ends = [*self._ends("client"), *self._ends("server")] if connected else []
+        holders = self._holders(ends, before)
         recording = await self.capture.cut()
+        far = await self.far_capture.cut() if self.far_capture is not None else None
+        if self._link is not None:
+            await self._link.settled()
         events: list[Event] = []
         if self.tracepoints is not None:
             await self.tracepoints.drain()
             events, self.untold = self.tracepoints.events, self.tracepoints.problem
+        seen = tuple(self.sampler.changes)
+        held = self._held_open()  # not before: by now each task has come to the line where it waits
+        if not self.clients:  # the capture will tell which connection was the first
+            ends = [end.pair for one in held for end in one.ends]
+            holders = self._holders(ends, self.sampler.sample())
         self._experiment = Experiment(
             recording,
             tuple(self.steps),
-            tuple(self.sampler.changes),
+            seen,
             server=self.address,
             holders=holders,
+            tables=Tables(before, self.sampler.sample(), seen),
+            held=held,
             events=events,
             untold=self.untold,
+            networks=self._networks(),
+            far=far,
+            link=self._link.events if self._link is not None else (),
+            captured_at="server" if self.capture_at == "server" else "client",
         )
+
+    def _networks(self) -> set[int]:
+        """Where the sockets under study are."""
+        if self.hosts is None:
+            return {network()}
+        return {os.fstat(host.descriptor).st_ino for host in (self.hosts.client, self.hosts.server)}
 
     @property
     def experiment(self) -> Experiment:
@@ -175,9 +248,9 @@ class Lab:
         return self._address
 
     @address.setter
-    def address(self, address: tuple[str, int]) -> None:
+    def address(self, address: tuple[str, int] | None) -> None:
         self._address = address
-        if self.tracepoints is not None:
+        if self.tracepoints is not None and address is not None:
             self.tracepoints.only(address[1])
 
     async def serve(
@@ -193,6 +266,7 @@ class Lab:
             raise UsageError(f"there is no server called {kind!r}; there are: {', '.join(SERVERS)}")
         if process:
             arguments = ["--ending", ending]
+            options.setdefault("host", self.host)
             for name, value in options.items():
                 arguments += [f"--{name.replace('_', '-')}", str(value)]
             started = await ServerProcess.start(kind, arguments)
@@ -201,7 +275,7 @@ class Lab:
             self.server, address = started, started.address
         else:
             try:
-                server = SERVERS[kind](ending=ending, **options)
+                server = SERVERS[kind](ending=ending, **{"host": self.host, **options})
                 await self._stack.enter_async_context(server)
             except ValueError as error:
                 raise UsageError(str(error)) from error
@@ -213,9 +287,11 @@ class Lab:
         self.address = address
         return address
 
-    def listen(self, port: int = 0, *, host: str = "127.0.0.1", backlog: int = 128) -> ScriptedServer:
+    def listen(self, port: int = 0, *, host: str = "", backlog: int = 128) -> ScriptedServer:
         """A server that does nothing but what the script says."""
-        server = ScriptedServer((host, port), lambda text: self.step(text, "server"), backlog=backlog)
+        server = ScriptedServer(
+            (host or self.host, port), lambda text: self.step(text, "server"), backlog=backlog
+        )
         self._stack.callback(server.end)
         self.address = server.address
         return server
@@ -257,18 +333,33 @@ class Lab:
         self.address = (host, port)
         self.sampler.pids = ()
 
-    def client(self, *, timeout: float = 20.0) -> Client:
-        """A client that has not connected yet."""
+    def client(self, *, timeout: float = 20.0, port: int = 0) -> Client:
+        """A client that has not connected yet; `port` is its own, 0: any."""
         if self.address is None:
             raise ExperimentError("there is no server yet: call lab.serve(...) or lab.at(host, port) first")
         number = len(self.clients) + 1
-        made = Client(self.address, lambda text: self.step(text, "client", number), timeout=timeout)
+        with self.hosts.client.enter() if self.hosts is not None else contextlib.nullcontext():
+            made = Client(
+                self.address, lambda text: self.step(text, "client", number), timeout=timeout, port=port
+            )
         self.clients.append(made)
         return made
 
-    async def connect(self, *, timeout: float = 20.0) -> Client:
+    def counterpart(self, port: int, *, timeout: float = 20.0) -> Client:
+        """On the server's host, a socket that does not listen: it connects to the client's `port`, from the
+        port at which the server would be."""
+        if self.address is None:
+            raise ExperimentError("say where the server would be first: lab.at(lab.host, port)")
+        client = self._two_hosts().client.address
+        made = Client(
+            (client, port), lambda text: self.step(text, "server"), timeout=timeout, port=self.address[1]
+        )
+        self._stack.callback(made.socket.close)
+        return made
+
+    async def connect(self, *, timeout: float = 20.0, port: int = 0) -> Client:
         """A client that is connected.  ExperimentError when it could not be."""
-        client = self.client(timeout=timeout)
+        client = self.client(timeout=timeout, port=port)
         told = await client.connect()
         if told != "connected":
             raise ExperimentError(f"connect() to {self.address}: {told}")
@@ -279,68 +370,7 @@ class Lab:
         if number == 1:
             self.steps.append(Step(time.time_ns(), side, f"{side}.{text}" if side != "lab" else text))
 
-    # ------------------------------------------------------------ witnesses
-
-    def hold(self, held: Check) -> None:
-        """Take a check down.  One that fails is an AssertionError, as in any test."""
-        __tracebackhide__ = True
-        self.checks.append(held)
-        if held.verdict is Verdict.FAIL:
-            raise AssertionError(f"not so that {held.statement}: {held.detail}")
-
-    def told(self, statement: str, got: object, expected: object) -> None:
-        """Hold what a program was told against what it should be.  AssertionError when it differs."""
-        __tracebackhide__ = True
-        self.hold(check("program", statement, got == expected, f"was told {got!r}, not {expected!r}"))
-
-    async def see(
-        self, side: Side, state: State, *, timeout: float = 10.0, client: Client | None = None
-    ) -> SocketSample | None:
-        """Wait until the kernel shows one end in `state`.  AssertionError, with what it showed."""
-        __tracebackhide__ = True
-        local, remote = self._ends(side, client)
-        statement = f"the kernel shows the {side} in {state}"
-        try:
-            sample = await self.sampler.wait_for(local=local, remote=remote, state=state, timeout=timeout)
-        except WitnessTimeout as error:
-            self.hold(check("kernel", statement, False, str(error)))
-            return None
-        self.hold(check("kernel", statement, True))
-        return sample
-
-    async def see_gone(self, side: Side, *, timeout: float = 10.0, client: Client | None = None) -> None:
-        """Wait until the kernel has no socket of one end any more.  AssertionError when it still has."""
-        __tracebackhide__ = True
-        local, remote = self._ends(side, client)
-        statement = f"the kernel has no socket of the {side} any more"
-        try:
-            await self.sampler.wait_gone(local=local, remote=remote, timeout=timeout)
-        except WitnessTimeout as error:
-            self.hold(check("kernel", statement, False, str(error)))
-            return
-        self.hold(check("kernel", statement, True))
-
     async def pause(self, seconds: float, why: str) -> None:
         """Let a timer of the kernel run; the only wait in the lab that is not for a witness."""
         self.step(f"waits {seconds:g} s: {why}")
         await asyncio.sleep(seconds)
-
-    def _ends(self, side: Side, client: Client | None) -> tuple[tuple[str, int], tuple[str, int]]:
-        client = client or (self.clients[0] if self.clients else None)
-        if client is None or self.address is None:
-            raise ExperimentError("no client has connected yet")
-        return (client.local, client.server) if side == "client" else (client.server, client.local)
-
-    def _holders(self) -> dict[Side, SocketSample]:
-        """Who holds each end of the first connection at this moment, as the kernel shows it."""
-        if self.address is None or not self.clients or not self.clients[0].local[1]:
-            return {}
-        now = self.sampler.sample()
-        sides: tuple[Side, ...] = ("client", "server")
-        return {
-            side: owned
-            for side in sides
-            for sample in now
-            if (sample.local, sample.remote) == self._ends(side, None)
-            and (owned := self.sampler.owner(sample)).pid is not None
-        }

@@ -14,6 +14,7 @@ import struct
 from collections.abc import Callable
 
 from ..errors import ExperimentError
+from ..kernel.tcp_info import LAYOUT
 
 LINGER_ZERO = struct.pack("ii", 1, 0)
 TCP_REPAIR = 19
@@ -114,6 +115,11 @@ class ScriptedSocket:
         self._stamp("vanishes without a packet")
         self.socket.close()
 
+    def user_timeout(self, milliseconds: int) -> None:
+        """TCP_USER_TIMEOUT: how long sent data may stay unacknowledged (RFC 5482)."""
+        self._stamp(f"setsockopt(TCP_USER_TIMEOUT, {milliseconds} ms)")
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
     def keep_alive(self, idle: int, interval: int, count: int) -> None:
         """Arm SO_KEEPALIVE with its three numbers (seconds, seconds, probes)."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -130,13 +136,25 @@ class ScriptedSocket:
 
 
 class Client(ScriptedSocket):
-    """A client of the server at `address`; `connect` it first."""
+    """A client of the server at `address`; `connect` it first.
 
-    def __init__(self, address: tuple[str, int], stamp: Stamp, *, timeout: float = 20.0) -> None:
+    port  its own, 0: one that the kernel chooses
+    """
+
+    def __init__(
+        self, address: tuple[str, int], stamp: Stamp, *, timeout: float = 20.0, port: int = 0
+    ) -> None:
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(socket.socket(family, socket.SOCK_STREAM), stamp, timeout=timeout)
         self.server = address
         self.local: tuple[str, int] = ("", 0)
+        if port:
+            try:
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                self.socket.bind(("", port))
+            except OSError as error:
+                self.socket.close()
+                raise ExperimentError(f"the client cannot have port {port}: {error.strerror}") from error
 
     async def connect(self) -> str:
         """Connect; returns ``connected`` or the name of the errno.  `local` is known from the SYN on."""
@@ -165,9 +183,13 @@ class ScriptedServer:
     """A listening socket of a script: nothing is accepted, read or closed but by its steps.
 
     backlog  as of listen(2): the kernel queues one connection more
+    timeout  seconds that any one step of it or of an accepted socket may take
     """
 
-    def __init__(self, address: tuple[str, int], stamp: Stamp, *, backlog: int = 128) -> None:
+    def __init__(
+        self, address: tuple[str, int], stamp: Stamp, *, backlog: int = 128, timeout: float = 20.0
+    ) -> None:
+        self.timeout = timeout
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -182,8 +204,9 @@ class ScriptedServer:
         self.accepted: list[ScriptedSocket] = []
         self._stamp = stamp
 
-    async def accept(self, *, timeout: float = 20.0) -> ScriptedSocket:
+    async def accept(self, *, timeout: float | None = None) -> ScriptedSocket:
         """Take the next connection.  ExperimentError when none comes in time."""
+        timeout = self.timeout if timeout is None else timeout
         self._stamp("accept()")
         try:
             sock, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(self.socket), timeout)
@@ -192,6 +215,13 @@ class ScriptedServer:
         taken = ScriptedSocket(sock, self._stamp, timeout=timeout)
         self.accepted.append(taken)
         return taken
+
+    @property
+    def waiting(self) -> int:
+        """How many connections wait for accept(): tcpi_unacked of a listener (Linux)."""
+        info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        count: int = struct.unpack_from("=I", info, LAYOUT["unacked"][0])[0]
+        return count
 
     def close(self) -> None:
         """Close the listener: the kernel resets the connections that nobody accepted."""

@@ -190,7 +190,7 @@ class _Holders:
             ("server", server, client),
         )
         return tuple(
-            Holder(side, *one.owner, str(one.state), "sock_diag", one.last_ns)
+            Holder(side, *one.owner, str(one.state), "sock_diag", seen_ns=one.last_ns)
             for side, local, remote in ends
             for one in self._held.get((local, remote), ())
             if one.last_ns >= connection.start_ns and (after is None or one.first_ns < after.time_ns)

@@ -3,7 +3,11 @@
     private      a network namespace for this process or this thread, as root or as an ordinary user
     command      running a command in one (`testbed exec`)
     child        trying something in a forked child, with its outcome brought back
-    links        interfaces: raised and counted through rtnetlink and /proc/thread-self/net
+    hosts        two of them, the client's and the server's, joined by a wire
+    link         that wire, with each segment passed, dropped, held, doubled, reordered or forged by rule
+    link_process the process that does it; link_events is what it tells
+    links        interfaces: raised, joined and counted through rtnetlink and /proc/thread-self/net
+    rtnetlink    its messages
     sysctl       the TCP settings of a private network
     firewall     packets dropped on purpose (nftables)
     libc         the system calls that Python 3.11 does not wrap

@@ -1,4 +1,5 @@
-"""Interfaces of the calling thread's network: raised by rtnetlink, counted by /proc.
+"""Network interfaces of the calling thread's network: raised, named and joined through rtnetlink(7),
+counted by /proc.
 
 /proc/net is the network of the *process's first* thread (a link to /proc/self/net); a thread that
 went into a network of its own finds it under /proc/thread-self.  /sys/class/net shows the network
@@ -7,85 +8,88 @@ it was mounted in and is no use here at all.
 
 from __future__ import annotations
 
-import os
+import array
 import socket
 import struct
 from pathlib import Path
 from typing import Final
 
 from ..errors import UsageError
+from . import rtnetlink
+from .rtnetlink import attribute, number
 
 PRIVATE_MARK: Final = "testbed: private network"
 """The alias of a private network's `lo`.  The mark lies in the network itself, so that whoever is
 inside can tell, through any number of forks and execs."""
 
-_AF_NETLINK: Final = 16
-_NETLINK_ROUTE: Final = 0
-_NLMSG_ERROR: Final = 2
-_RTM_NEWLINK, _RTM_GETLINK = 16, 18
-_NLM_F_REQUEST, _NLM_F_ACK = 1, 4
-_IFLA_MTU, _IFLA_IFALIAS, _IFLA_GSO_MAX_SIZE, _IFLA_GRO_MAX_SIZE = 4, 20, 41, 58
-_IFF_UP: Final = 1
-_HEADER: Final = struct.Struct("=IHHII")  # nlmsghdr
-_INTERFACE: Final = struct.Struct("=BxHiII")  # ifinfomsg
-_ATTRIBUTE: Final = struct.Struct("=HH")
 _SMALLEST_GSO: Final = 512  # the kernel refuses less than a TCP header of the largest kind
+_SIOCETHTOOL, _ETHTOOL_STXCSUM = 0x8946, 0x17
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
-    padding = bytes(-len(value) % 4)
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + padding
+def _sizes(mtu: int) -> bytes:
+    """Attributes for an MTU in bytes, and packets never joined beyond it.
 
-
-def _ask(kind: int, index: int, flags: int, change: int, attributes: bytes = b"") -> bytes:
-    """One request about interface `index`; the payload of the answer, OSError for a refusal."""
-    body = _INTERFACE.pack(0, 0, index, flags, change) + attributes
-    wanted = _NLM_F_REQUEST | (_NLM_F_ACK if kind == _RTM_NEWLINK else 0)
-    with socket.socket(_AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_ROUTE) as link:
-        link.settimeout(5.0)
-        link.send(_HEADER.pack(_HEADER.size + len(body), kind, wanted, 1, 0) + body)
-        answer = link.recv(65536)
-    length, answered, _, _, _ = _HEADER.unpack_from(answer)
-    if answered == _NLMSG_ERROR:
-        (number,) = struct.unpack_from("=i", answer, _HEADER.size)
-        if number:
-            raise OSError(-number, os.strerror(-number))
-    return answer[_HEADER.size : length]
+    Without the limits on segmentation offload an interface carries up to 64 KiB in one "segment",
+    which no wire does.
+    """
+    found = attribute(rtnetlink.IFLA_MTU, number(mtu))
+    if mtu < 65536:
+        size = number(max(mtu, _SMALLEST_GSO))
+        found += attribute(rtnetlink.IFLA_GSO_MAX_SIZE, size) + attribute(rtnetlink.IFLA_GRO_MAX_SIZE, size)
+    return found
 
 
 def raise_link(name: str, *, mtu: int | None = None, alias: str | None = None) -> None:
     """Set interface `name` up, with an MTU in bytes and packets never joined beyond it.
 
-    Without the limits on segmentation offload `lo` carries up to 64 KiB in one "segment", which no
-    wire does.  Error handling: OSError with the kernel's reason (EPERM: no CAP_NET_ADMIN here).
+    Error handling: OSError with the kernel's reason (EPERM: no CAP_NET_ADMIN here).
     """
-    attributes = b""
-    if mtu is not None:
-        size = struct.pack("=I", max(mtu, _SMALLEST_GSO))
-        attributes += _attribute(_IFLA_MTU, struct.pack("=I", mtu))
-        if mtu < 65536:
-            attributes += _attribute(_IFLA_GSO_MAX_SIZE, size) + _attribute(_IFLA_GRO_MAX_SIZE, size)
+    attributes = b"" if mtu is None else _sizes(mtu)
     if alias is not None:
-        attributes += _attribute(_IFLA_IFALIAS, alias.encode())
-    _ask(_RTM_NEWLINK, socket.if_nametoindex(name), _IFF_UP, _IFF_UP, attributes)
+        attributes += attribute(rtnetlink.IFLA_IFALIAS, alias.encode())
+    rtnetlink.change_interface(socket.if_nametoindex(name), attributes, up=True)
+
+
+def set_mtu(name: str, mtu: int) -> None:
+    """Change the MTU of interface `name`, in bytes.  OSError (EINVAL) for one that it cannot have."""
+    rtnetlink.change_interface(socket.if_nametoindex(name), _sizes(mtu))
+
+
+def join(name: str, hardware: bytes, network: int, peer_name: str, peer_hardware: bytes) -> None:
+    """Make a veth pair: `name` here, `peer_name` in the network that descriptor `network` holds."""
+    here = attribute(rtnetlink.IFLA_IFNAME, name.encode() + b"\0")
+    there = attribute(rtnetlink.IFLA_IFNAME, peer_name.encode() + b"\0")
+    here += attribute(rtnetlink.IFLA_ADDRESS, hardware)
+    there += attribute(rtnetlink.IFLA_ADDRESS, peer_hardware)
+    rtnetlink.add_veth(here, there + attribute(rtnetlink.IFLA_NET_NS_FD, number(network)))
+
+
+def write_checksums(name: str) -> None:
+    """Have the kernel fill in checksums before a packet leaves through `name` (ethtool -K NAME tx off).
+
+    A veth leaves that to hardware which is not there: a capture shows wrong ones, and a packet that
+    comes back through a packet socket is thrown away for it.  Segmentation offload goes with it.
+    """
+    import fcntl  # not on every system on which this module can be imported
+
+    value = array.array("I", (_ETHTOOL_STXCSUM, 0))  # struct ethtool_value
+    address, _ = value.buffer_info()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:
+        request = struct.pack("16sP16x", name.encode(), address)  # struct ifreq
+        fcntl.ioctl(any_socket, _SIOCETHTOOL, request)
 
 
 def alias(name: str) -> str:
     """The alias that was given to interface `name`, "" when none was."""
-    answer = _ask(_RTM_GETLINK, socket.if_nametoindex(name), 0, 0)
-    at = _INTERFACE.size
-    while at + _ATTRIBUTE.size <= len(answer):
-        length, kind = _ATTRIBUTE.unpack_from(answer, at)
-        if length < _ATTRIBUTE.size:
-            break
-        if kind == _IFLA_IFALIAS:
-            return answer[at + _ATTRIBUTE.size : at + length].rstrip(b"\0").decode(errors="replace")
-        at += (length + 3) & ~3
+    answer = rtnetlink.interface(socket.if_nametoindex(name))
+    for kind, value in rtnetlink.attributes_of(answer):
+        if kind == rtnetlink.IFLA_IFALIAS:
+            return value.rstrip(b"\0").decode(errors="replace")
     return ""
 
 
 def in_private_network() -> bool:
-    """Whether the calling thread is in a network that `net.private` made."""
+    """Whether the calling thread is in a network that `net.private` or `net.hosts` made."""
     try:
         return alias("lo") == PRIVATE_MARK
     except OSError:
@@ -98,10 +102,26 @@ def rx_packets(name: str = "lo") -> int:
     On `lo` every packet sent is received once.  A packet is counted before it reaches the taps, so
     whoever has captured as many as were counted has lost none.
     """
+    return _counters(name)[0]
+
+
+def passed_packets(name: str) -> int:
+    """Packets that a capture on interface `name` should have seen so far: those received and those sent.
+
+    On `lo` each packet is both, and seen once.  Elsewhere a packet sent is counted just after the taps
+    saw it, within the sender's system call.
+    """
+    received, sent = _counters(name)
+    return received if name == "lo" else received + sent
+
+
+def _counters(name: str) -> tuple[int, int]:
+    """Packets received and packets sent (proc_pid_net(5): eight columns of each, the second is packets)."""
     for line in Path("/proc/thread-self/net/dev").read_text().splitlines():
         interface, colon, numbers = line.partition(":")
         if colon and interface.strip() == name:
-            return int(numbers.split()[1])
+            columns = numbers.split()
+            return int(columns[1]), int(columns[9])
     raise UsageError(f"no interface {name!r} in this network; there are: {', '.join(names())}")
 
 

@@ -68,6 +68,22 @@ class Ghost(NamedTuple):
     why: str
 
 
+class Fault(NamedTuple):
+    """What was done to a segment on its way.
+
+    what    in words: ``dropped here``
+    lost    whether it never arrived
+    frame   which of the captured segments it is; None: the capture has it not, and it is drawn for itself
+    """
+
+    time_ns: int
+    from_client: bool
+    notation: str
+    what: str
+    lost: bool = False
+    frame: int | None = None
+
+
 class Mark(NamedTuple):
     """A finding that points at a segment."""
 
@@ -92,6 +108,9 @@ class Arrow:
 
     notation   with its direction: ``> S 0:0(0)``
     notes      Wireshark's words: ``keep-alive``
+    fault      what was done to it on its way, "" nothing
+    lost       it never arrived
+    frame      its number in the capture; 0: it was not captured
     """
 
     time_ns: int
@@ -104,6 +123,8 @@ class Arrow:
     server_witness: Witness = "wire"
     frame: int = 0
     marks: tuple[Mark, ...] = ()
+    fault: str = ""
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +200,7 @@ def from_connection(
     kernel: Sequence[StateMark] = (),
     ghosts: Sequence[Ghost] | None = None,
     findings: Sequence[Found] = (),
+    faults: Sequence[Fault] = (),
     limit: int | None = None,
 ) -> Ladder:
     """The ladder of a connection that was tracked with ``keep=True``; else `UsageError`.
@@ -186,6 +208,7 @@ def from_connection(
     start_ns   the time drawn as 0, default the connection's first segment
     ghosts     default: the FIN that a finding ``missing-fin`` misses
     findings   those that name a frame are marked at its arrow
+    faults     what a link did to segments, drawn at their arrows or, where none was captured, as one
     limit      the most segments shown, default all: SYN, FIN, RST and what findings point at
                first, then the beginning and the end
     """
@@ -195,7 +218,7 @@ def from_connection(
         ghost = missing_fin(connection) if any(found.code == "missing-fin" for found in findings) else None
         ghosts = () if ghost is None else (ghost,)
     client, server = connection.addresses
-    rows = _Rows(connection, connection.exchanges, kernel, ghosts, findings, limit)
+    rows = _Rows(connection, connection.exchanges, kernel, ghosts, findings, faults, limit)
     return Ladder(
         client=str(client),
         server=str(server),
@@ -244,16 +267,20 @@ class _Rows:
         kernel: Sequence[StateMark],
         ghosts: Sequence[Ghost],
         findings: Sequence[Found],
+        faults: Sequence[Fault],
         limit: int | None,
     ) -> None:
         self.exchanges = exchanges
+        self.faults = {fault.frame: fault for fault in faults if fault.frame is not None}
+        self.unseen = [fault for fault in faults if fault.frame is None]
         self.kernel = sorted(kernel, key=lambda mark: mark.time_ns)
         self.ghosts = list(ghosts)
         self.marks: dict[int, list[Mark]] = {}
         for found in findings:
             if found.frame is not None:
                 self.marks.setdefault(found.frame, []).append(Mark(found.code, str(found.severity)))
-        self.shown = _chosen(exchanges, {*self.marks, *(ghost.after_frame for ghost in ghosts)}, limit)
+        pointed_at = {*self.marks, *self.faults, *(ghost.after_frame for ghost in ghosts)}
+        self.shown = _chosen(exchanges, pointed_at, limit)
         self.times = _monotonic(exchanges)
         self.wire: dict[Side, list[str]] = {
             "client": _states(connection, connection.client, exchanges),
@@ -273,14 +300,18 @@ class _Rows:
             *((step.time_ns, 0, index) for index, step in enumerate(steps)),
             *((time_ns, 1, index) for index, time_ns in enumerate(self.times)),
             *((mark.time_ns, 2, index) for index, mark in enumerate(self.kernel)),
+            *((fault.time_ns, 3, index) for index, fault in enumerate(self.unseen)),
         ]
         for _, source, index in sorted(events):
             if source == 0:
                 self._add(StepRow(*steps[index]))
             elif source == 1:
                 self._segment(index)
-            else:
+            elif source == 2:
                 self._mark(index)
+            else:
+                fault = self.unseen[index]
+                self._add(self._arrow(fault.time_ns, fault.from_client, fault.notation, fault))
         self._flush()
         for ghost in self.ghosts:
             self.rows.append(GhostArrow(ghost.from_client, ghost.notation, ghost.why))
@@ -309,16 +340,11 @@ class _Rows:
             self.hidden.append(time_ns)
             return
         frame = exchange.segment.frame
+        arrow = self._arrow(time_ns, exchange.from_client, str(line_of(exchange)), self.faults.get(frame))
         self._add(
-            Arrow(
-                time_ns=time_ns,
-                from_client=exchange.from_client,
-                notation=str(line_of(exchange)),
+            replace(
+                arrow,
                 notes=tuple(names(exchange.notes)),
-                client_state=self.state["client"][0],
-                server_state=self.state["server"][0],
-                client_witness=self.state["client"][1],
-                server_witness=self.state["server"][1],
                 frame=frame,
                 marks=tuple(self.marks.get(frame, ())),
             )
@@ -326,6 +352,20 @@ class _Rows:
         for ghost in [ghost for ghost in self.ghosts if ghost.after_frame == frame]:
             self.ghosts.remove(ghost)
             self._add(GhostArrow(ghost.from_client, ghost.notation, ghost.why))
+
+    def _arrow(self, time_ns: int, from_client: bool, notation: str, fault: Fault | None) -> Arrow:
+        """A segment between both ends' present states."""
+        return Arrow(
+            time_ns=time_ns,
+            from_client=from_client,
+            notation=notation,
+            client_state=self.state["client"][0],
+            server_state=self.state["server"][0],
+            client_witness=self.state["client"][1],
+            server_witness=self.state["server"][1],
+            fault=fault.what if fault else "",
+            lost=fault.lost if fault else False,
+        )
 
     def _enter(self, side: Side, state: str, witness: Witness, time_ns: int) -> None:
         self.left[side] = (self.state[side][0], time_ns)

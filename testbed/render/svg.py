@@ -30,6 +30,9 @@ NARROWEST_LANE, WIDEST_LANE = 400, 560
 SLANT = 7
 """Pixels that an arrow falls from its sender to its receiver: time runs down."""
 
+LOST_SHORT = 0.12
+"""Part of the lane by which the arrow of a lost segment falls short."""
+
 COLOURS: dict[str, tuple[str, str]] = {
     "opening": ("#bf8700", "#d29922"),
     "open": ("#1a7f37", "#3fb950"),
@@ -260,12 +263,20 @@ class _Picture:
             f"{_safe(lines[-1])}{note if small else ''}</text>"
         )
 
-    def _shaft(self, from_client: bool, ink: str, extra: str = "") -> tuple[float, float]:
-        """The arrow itself; returns where it leaves and where it comes in."""
+    def _shaft(
+        self, from_client: bool, ink: str, extra: str = "", *, lost: bool = False
+    ) -> tuple[float, float]:
+        """The arrow itself; returns where it leaves and where it comes in.  A lost one ends on its way."""
         top, bottom = self.y + 20, self.y + 20 + SLANT
         way = 1 if from_client else -1
         start = self.x["client" if from_client else "server"] + way * (BAR / 2 + 1)
         end = self.x["server" if from_client else "client"] - way * (BAR / 2 + 1)
+        if lost:
+            self.used.add("lost")
+            end -= way * self.lane * LOST_SHORT
+            self._path(f"M{_number(start)} {_number(top)}L{_number(end)} {_number(bottom)}", ink, extra)
+            self._cross(end, bottom)
+            return top, bottom
         self._path(f"M{_number(start)} {_number(top)}L{_number(end - way * 6)} {_number(bottom)}", ink, extra)
         self.over.append(f'<path class="f-{ink}" d="M{_number(end)} {_number(bottom)}l{-way * 10} -4.5v9z"/>')
         return top, bottom
@@ -273,7 +284,7 @@ class _Picture:
     def _arrow(self, row: Arrow) -> None:
         ink = wording.kind(row)
         self._above(row, ink)
-        top, bottom = self._shaft(row.from_client, ink)
+        top, bottom = self._shaft(row.from_client, ink, lost=row.lost)
         self._stamp(row.time_ns, top + 4)
         client, server = (top, bottom) if row.from_client else (bottom, top)
         self._enter("client", row.client_state, row.client_witness, client)
@@ -289,15 +300,17 @@ class _Picture:
         self._above(row, "bad")
         top, _ = self._shaft(row.from_client, "bad", " dashed")
         side: Side = "client" if row.from_client else "server"
-        x = self.x[side]
-        cross = f"M{_number(x - 7)} {_number(top - 7)}l14 14m0 -14l-14 14"
-        self.over.append(f'<path class="halo" d="{cross}"/>')
-        self._path(cross, "bad", " thick")
+        self._cross(self.x[side], top)
         self.guilty.add(side)
         self._state(side, top + 4, "bad title")
         self.y += 34
         self._beneath(row.why, "bad")
         self.y += 4
+
+    def _cross(self, x: float, y: float) -> None:
+        cross = f"M{_number(x - 7)} {_number(y - 7)}l14 14m0 -14l-14 14"
+        self.over.append(f'<path class="halo" d="{cross}"/>')
+        self._path(cross, "bad", " thick")
 
     def _beneath(self, text: str, ink: str) -> None:
         middle = (self.x["client"] + self.x["server"]) / 2
@@ -346,6 +359,11 @@ class _Picture:
             (f'<rect width="{BAR}" height="14" class="s-closing"/>', "state seen by the kernel", "kernel"),
             (f'<rect width="{BAR}" height="14" class="h-closing"/>', "state the segments imply", "wire"),
             ('<path class="l-bad dashed" d="M0 7h22"/>', "never sent", "ghost"),
+            (
+                '<path class="l-plain" d="M0 7h12"/><path class="l-bad" d="M11 3l8 8m0 -8l-8 8"/>',
+                "did not arrive",
+                "lost",
+            ),
             ('<circle class="f-step" cx="4" cy="7" r="4"/>', "program", "step"),
             ('<path class="f-dim" d="M0 11l5 -9l5 9z"/>', "finding", "mark"),
         ]
@@ -354,7 +372,7 @@ class _Picture:
         for shape, text, key in signs:
             if key not in self.used:
                 continue
-            indent = 28 if key == "ghost" else 16
+            indent = 28 if key in ("ghost", "lost") else 16
             length = indent + len(text) * SMALL + 22
             if x + length > self.width and x > MARGIN:
                 x, self.y = float(MARGIN), self.y + 20
@@ -371,7 +389,7 @@ class _Picture:
 
 def _label(row: Arrow | GhostArrow) -> tuple[str, str]:
     if isinstance(row, Arrow):
-        return wording.undirected(row.notation), ", ".join(row.notes)
+        return wording.undirected(row.notation), wording.remarks(row)
     return wording.undirected(row.text), "never sent"
 
 

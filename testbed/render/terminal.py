@@ -27,6 +27,8 @@ STATE = 12
 """Columns of a state's name: SYN_RECEIVED, the longest, has 12."""
 
 WIDEST_LANE = 84
+LOST_SHORT = 3
+"""Columns by which the arrow of a lost segment falls short; no label leaves less (`_Drawing._offset`)."""
 FRAMES_FROM = 96
 """From this width on there is room for the frame numbers too."""
 
@@ -81,15 +83,22 @@ UNICODE = Glyphs("┃", "┊", "┴", "─", "▶", "◀", "╌", "✗", "⋮", 
 ASCII = Glyphs("|", ":", "+", "-", ">", "<", ".", "X", "~", "*", "^", "...")
 
 
-def draw(ladder: Ladder, width: int = 80, *, colour: bool = True, ascii_only: bool = False) -> Text:
+def draw(
+    ladder: Ladder,
+    width: int = 80,
+    *,
+    colour: bool = True,
+    ascii_only: bool = False,
+    legend: bool = True,
+) -> Text:
     """The ladder as rich Text, each line at most `width` columns (60 at the least).
 
-    `ascii_only` where the output's encoding has no ``┃`` or ``▶``.
+    `ascii_only` where the output's encoding has no ``┃`` or ``▶``; `legend`: say below what the signs mean.
     """
     from rich.text import Text  # 38 ms, and who pastes plain text does without
 
     text = Text(no_wrap=True, overflow="ignore", end="")
-    for line in _Drawing(ladder, width, ascii_only).lines():
+    for line in _Drawing(ladder, width, ascii_only).lines(legend=legend):
         for piece, style in _trimmed(line):
             text.append(piece, STYLES[style] if colour else "")
         text.append("\n")
@@ -135,12 +144,13 @@ class _Drawing:
         self.told: dict[Side, str] = {"client": "", "server": ""}
         self.used: set[str] = set()
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self, *, legend: bool = True) -> Iterator[Line]:
         """The whole drawing."""
         yield from self._header()
         for row in self.ladder.rows:
             yield from self._row(row)
-        yield from self._legend()
+        if legend:
+            yield from self._legend()
 
     # ------------------------------------------------------------- columns
 
@@ -159,7 +169,7 @@ class _Drawing:
     def _label(self, row: Arrow | GhostArrow) -> tuple[str, str]:
         """What stands on the arrow: its notation, and small behind it the notes if there is room."""
         if isinstance(row, Arrow):
-            notation, small = self._visible(wording.undirected(row.notation)), ", ".join(row.notes)
+            notation, small = self._visible(wording.undirected(row.notation)), wording.remarks(row)
         else:
             notation, small = self._visible(wording.undirected(row.text)), "never sent"
         small = self._visible(small)
@@ -278,7 +288,11 @@ class _Drawing:
         states |= self._enter("server", row.server_state, row.server_witness)
         style = wording.kind(row)
         label, small = self._label(row)
-        lines = self._shaft(label, row.from_client, self.glyphs.dash, style, bool(row.notes) and not small)
+        noted = bool(row.notes or row.fault) and not small
+        lines: Iterable[Line] = self._shaft(label, row.from_client, self.glyphs.dash, style, noted)
+        if row.lost:
+            self.used.add("lost")
+            lines = [self._lost(lane, row.from_client) for lane in lines]
         for first, lane in _with_first(lines):
             stamp, frame, names = (row.time_ns, row.frame, states) if first else (None, 0, None)
             yield self._line(lane, time_ns=stamp, frame=frame, states=names)
@@ -289,6 +303,18 @@ class _Drawing:
             self.used.add("mark")
             severity = mark.severity if mark.severity in ("error", "warning") else "info"
             yield from self._beneath(f"{self.glyphs.point} {self._visible(mark.code)}", severity, self.offset)
+
+    def _lost(self, lane: Line, from_client: bool) -> Line:
+        """An arrow that ends before its receiver.  Lines above it that carry its label stay as they are."""
+        head = self.glyphs.right if from_client else self.glyphs.left
+        at = -1 if from_client else 0
+        text, style = lane[at]
+        if not (text.endswith(head) if from_client else text.startswith(head)):
+            return lane
+        cross = (self.glyphs.guilty, "guilty")
+        rest = [(text[:-LOST_SHORT], style), cross] if from_client else [cross, (text[LOST_SHORT:], style)]
+        blank = (" " * (LOST_SHORT - 1), "plain")
+        return [*lane[:-1], *rest, blank] if from_client else [blank, *rest, *lane[1:]]
 
     def _ghost(self, row: GhostArrow) -> Iterator[Line]:
         self.used.add("ghost")
@@ -357,6 +383,7 @@ class _Drawing:
             ("kernel", f"{glyphs.kernel} state seen by the kernel"),
             ("wire", f"{glyphs.wire} state the segments imply"),
             ("ghost", f"{glyphs.ghost * 2}{glyphs.guilty} never sent"),
+            ("lost", f"{glyphs.dash * 2}{glyphs.guilty} did not arrive"),
             ("step", f"{glyphs.step} program"),
             ("mark", f"{glyphs.point} finding"),
         )

@@ -52,6 +52,11 @@ def undirected(notation: str) -> str:
     return notation[2:] if notation[:2] in ("> ", "< ") else notation
 
 
+def remarks(row: Arrow) -> str:
+    """What stands small behind an arrow's notation: Wireshark's words, and what was done to it."""
+    return ", ".join(filter(None, (*row.notes, row.fault)))
+
+
 def kind(row: Arrow) -> str:
     """What a segment is drawn as: ``rst``, ``fin``, ``syn``, ``keepalive`` or ``plain``."""
     flags = undirected(row.notation).split(" ", 1)[0]

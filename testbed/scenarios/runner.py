@@ -49,8 +49,10 @@ def _work(name: str, net: Network, out: Path | None, tell: Tell) -> RunResult:
     try:
         if net == "private":
             enter_private_network(mtu=scenario.mtu)
-            for key, value in scenario.sysctls.items():
+            for key, value in scenario.sysctls.items() if not scenario.hosts else ():
                 sysctl.set(key, value)
+        elif scenario.hosts:
+            raise CapabilityError("it is played between two hosts", "run it without --net host")
         elif scenario.sysctls:
             raise CapabilityError("it changes settings of the kernel's TCP", "run it in a private network")
         return asyncio.run(play(scenario, out=out, progress=tell))

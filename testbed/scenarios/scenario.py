@@ -12,6 +12,7 @@ import pkgutil
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Literal
 
 from ..errors import UsageError
 from ..lab import Check, Experiment, Lab
@@ -47,9 +48,17 @@ class Scenario:
     attempts    how often it may be tried where the machine's speed decides what the kernel does, such
                 as whether the application is quicker than the delayed ACK; the result tells how often
     seconds     its longest timer, for the progress display
-    reset       why the kernel must say that it sent the RST (include/net/rstreason.h), where one is sent
+    reset       why the kernel may say that it sent the RST (include/net/rstreason.h), where one is sent;
+                several where timing decides
     sysctls     net.ipv4 settings of its network
-    mtu         of its loopback, in bytes
+    mtu         of its loopback or its wire, in bytes
+    hosts       whether client and server are two hosts joined by a wire, not one machine's loopback
+    link        with `hosts`: rules for the wire (`testbed.wire.rules`), on which `lab.link` can then make
+                more; None: a bare veth pair
+    capture_at  with `hosts`: at which end of the wire is captured
+    apart       why the wire and the kernels cannot agree on every state: a segment on the wire is older than
+                the socket that it seems to come from, or forged; "" where they must agree
+    one_host    why it cannot be played between two hosts, and so not be stepped through; "" when it can
     after       more to hold the experiment to
     """
 
@@ -64,9 +73,14 @@ class Scenario:
     connections: int = 1
     attempts: int = 1
     seconds: float = 1.0
-    reset: str = ""
+    reset: tuple[str, ...] = ()
     sysctls: Mapping[str, int | str] = field(default_factory=dict)
     mtu: int = 1500
+    hosts: bool = False
+    link: tuple[str, ...] | None = None
+    capture_at: Literal["client", "server", "both"] = "client"
+    apart: str = ""
+    one_host: str = ""
     after: Callable[[Experiment], Iterable[Check]] = _nothing_more
 
     @property

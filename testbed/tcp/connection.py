@@ -235,7 +235,7 @@ class Connection:
             )
 
     def _options_of_syn(self, fwd: Endpoint, segment: Segment) -> None:
-        scale, fwd.timestamps = tcp_options.offered(segment.options)
+        fwd.mss, scale, fwd.timestamps = tcp_options.offered(segment.options)
         fwd.scale = -2 if scale is None else scale
         fwd.saw_syn = True
         if not fwd.syn_frame:

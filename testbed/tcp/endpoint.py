@@ -59,6 +59,7 @@ class Endpoint:
         "last_length",
         "last_notes",
         "letters",
+        "mss",
         "next_seq",
         "next_seq_time",
         "packets",
@@ -87,6 +88,7 @@ class Endpoint:
         self.syn_frame = 0
         self.syn_time = 0
         self.scale = UNKNOWN_SCALE
+        self.mss: int | None = None
         self.timestamps = False  # did the SYN offer timestamps (RFC 7323)
         self.next_seq: int | None = None  # one past the highest number sent
         self.next_seq_time = 0

@@ -15,7 +15,7 @@ open, not by what the file holds.  Nothing else closes a connection: one that is
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from typing import Final, Generic, Self, TypeVar
 
 from ..wire.segment import ACK, RST, SYN, Segment, endpoints, reverse
@@ -84,6 +84,15 @@ class TrackerOf(Generic[Kind]):
         left = {connection: None for connection, _ in self._flows.values()}
         for connection in left:
             self._let_go(connection)
+
+    def forget(self, wanted: Collection[Kind]) -> None:
+        """Let go of these connections, for who tracks for days; their numbers are not used again."""
+        gone = set(map(id, wanted))
+        self.connections = [c for c in self.connections if id(c) not in gone]
+        self._flows = {flow: entry for flow, entry in self._flows.items() if id(entry[0]) not in gone}
+        for connection in wanted:
+            self._ended.pop(connection, None)
+            self._unopened.pop(connection, None)
 
     def __iter__(self) -> Iterator[Kind]:
         return iter(self.connections)

@@ -23,11 +23,15 @@ from testbed.capture import Recording, Tcpdump
 from testbed.capture.tcpdump import RESEND_SECONDS
 from testbed.errors import CapabilityError, ExperimentError, UsageError
 from testbed.net import links
+from testbed.net.hosts import INTERFACE, Side, TwoHosts
 from testbed.net.private import PrivateNetwork
 from testbed.wire import ACK, FIN, RST, SYN
 
 ROOT = Path(__file__).parents[2]
 TEN = 10
+
+
+SIDES: tuple[Side, ...] = ("client", "server")
 
 
 def ten_packets(server: socket.socket) -> None:
@@ -229,6 +233,30 @@ async def test_an_interface_that_is_a_wire(network: PrivateNetwork) -> None:
     async with Tcpdump("a", filter=["icmp"]) as capture:
         recording = await capture.cut()
     assert (recording.packets, recording.complete, recording.dropped) == ([], None, 0)
+
+
+@pytest.mark.parametrize("side", SIDES)
+async def test_either_end_of_a_wire_is_captured_whole(side: Side, network: PrivateNetwork) -> None:
+    """From outside of it: what is sent and what is received, as many packets as the interface counted."""
+    with TwoHosts() as hosts:
+        async with Tcpdump(INTERFACE, inside=hosts.host(side).enter) as capture:
+            for _ in range(3):
+                with hosts.server.enter(), socket.create_server((hosts.server.address, 0)) as listener:
+                    with hosts.client.enter():
+                        client = socket.create_connection(listener.getsockname(), timeout=10)
+                    server, _ = listener.accept()
+                with client, server:
+                    client.sendall(b"x" * 50_000)
+                    assert server.recv(50_000, socket.MSG_WAITALL) == b"x" * 50_000
+                    server.sendall(b"y")
+                    assert client.recv(1) == b"y"
+                    recording = await capture.cut()
+                assert (recording.complete, recording.dropped) == (True, 0)
+                assert recording.interface_packets == len(recording.packets)
+                sent = {(s.flow, s.seq): s.length for s in recording.segments()}
+                assert sum(sent.values()) == 50_001
+                closing = await capture.cut()
+                assert closing.complete is True
 
 
 async def test_cut_packets_say_so(network: PrivateNetwork) -> None:

@@ -3,7 +3,18 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from testbed.findings import RULES, Evidence, Finding, Holder, Severity, describe, judge, rule
+from testbed.findings import (
+    RULES,
+    Clue,
+    Evidence,
+    Finding,
+    Holder,
+    Severity,
+    describe,
+    judge,
+    rule,
+    rules_kernel,
+)
 from testbed.tcp.connection import Connection
 from testbed.tcp.notes import Note
 from testbed.wire.decode import IcmpError
@@ -170,6 +181,15 @@ def test_the_holder_of_a_leaked_socket_is_named() -> None:
     assert "Process 4711 (python -m servers.rpc) still holds the socket, file descriptor 7" in finding.text
 
 
+def test_the_lines_that_hold_a_leaked_socket_are_told_after_their_process() -> None:
+    clues = (Clue("app.py:34", "task 'Task-7' holds it"), Clue("", "no more is known"))
+    holder = Holder("server", 4711, 7, "python app.py", "CLOSE_WAIT", "sock_diag", clues)
+    c = track(HALF_CLOSED)
+    finding = judge(c, Evidence(end_ns=c.last_time_ns + 2_000_000_000, source="live", holders=(holder,)))[0]
+    said = "in CLOSE_WAIT (sock_diag): task 'Task-7' holds it (app.py:34); no more is known. The client is"
+    assert said in finding.text
+
+
 def test_a_fin_that_may_yet_come_is_no_error() -> None:
     c = track(HALF_CLOSED)
     finding = judge(c, Evidence(end_ns=c.last_time_ns + 1_000_000))[0]
@@ -287,16 +307,17 @@ def test_what_reuse_of_the_ports_ends_is_not_said_to_last() -> None:
 
 def test_who_held_a_socket_is_said_with_the_time() -> None:
     c = track(CASES["a FIN long after the other"][0])
-    held = Holder("server", 7, 5, "app", "CLOSE_WAIT", "sock_diag", c.start_ns + 1_500_000_000)
+    held = Holder("server", 7, 5, "app", "CLOSE_WAIT", "sock_diag", seen_ns=c.start_ns + 1_500_000_000)
     (finding,) = judge(c, Evidence(source="live", holders=(held,)))
     assert finding.severity is Severity.WARNING
-    assert "Process 7 (app) held the socket, file descriptor 5, in CLOSE_WAIT" in finding.text
-    assert "at 1.5 s (sock_diag)" in finding.text
+    assert "Process 7 (app) held the socket, file descriptor 5, when it was last looked for" in finding.text
+    assert "at 1.5 s, in CLOSE_WAIT (sock_diag)" in finding.text
 
 
 def test_every_rule_has_a_case() -> None:
     shown = {code for _, expected in CASES.values() for code in expected}
-    elsewhere = {"icmp-error", "port-reused", "out-of-order", "ack-short-of-fin", "text-disagrees-with-hex"}
+    elsewhere = {row.code for row in rules_kernel.RULES}  # test_rules_kernel
+    elsewhere |= {"icmp-error", "port-reused", "out-of-order", "ack-short-of-fin", "text-disagrees-with-hex"}
     assert shown | elsewhere == {row.code for row in RULES}
 
 

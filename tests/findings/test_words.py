@@ -1,4 +1,4 @@
-from testbed.findings import Evidence, describe, judge
+from testbed.findings import Clue, Evidence, Holder, describe, judge
 
 from ..tcp.conversation import HANDSHAKE, track
 from .test_rules import FOUR_WAY
@@ -34,3 +34,14 @@ def test_a_reset_connection() -> None:
 def test_an_open_connection_without_data() -> None:
     text = words(HANDSHAKE)
     assert "No data was carried." in text and "nothing closed it" in text
+
+
+def test_the_lines_that_hold_an_open_connection() -> None:
+    c = track(HANDSHAKE)
+    clues = (Clue("pool.py:12", "opened in connect"),)
+    holders = (
+        Holder("client", 4711, 7, "python", "ESTABLISHED", "sock_diag", clues),
+        Holder("server", 4712, 8, "python", "ESTABLISHED", "sock_diag"),
+    )
+    text = describe(c, Evidence(end_ns=c.last_time_ns, holders=holders), ())
+    assert text.endswith(". Who holds the client's end: opened in connect (pool.py:12).")

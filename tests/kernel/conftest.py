@@ -1,4 +1,4 @@
-"""A connection to look at, in a private network."""
+"""A connection to look at, in a private network; and the kernel's tracing."""
 
 import socket
 from collections.abc import Iterator
@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import pytest
 
+from testbed.errors import CapabilityError
+from testbed.kernel import trace_source, tracefs
 from testbed.net.private import PrivateNetwork
 
 PORT = 2333
@@ -29,3 +31,14 @@ def pair(network: PrivateNetwork) -> Iterator[Pair]:
         server, _ = listener.accept()
         with server:
             yield Pair(client, server, client.getsockname())
+
+
+@pytest.fixture
+def tracing() -> Iterator[None]:
+    """For tests that listen to tracepoints; skips, with the remedy, where this user cannot."""
+    try:
+        tracefs.root()
+    except CapabilityError as error:
+        pytest.skip(str(error))
+    yield
+    trace_source.release()

@@ -4,14 +4,17 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
 from testbed.errors import CapabilityError, UsageError, WitnessTimeout
-from testbed.kernel import Sampler, SocketSample, psutil_witness, readings, sampler
-from testbed.kernel.owners import Owner, command_of, owners
+from testbed.kernel import Sampler, SocketSample, look, psutil_witness, readings
+from testbed.kernel.owners import Owner, command_of, holds, owners
 from testbed.kernel.sampler import Source
 from testbed.kernel.sock_diag import SockDiag
+from testbed.net.hosts import TwoHosts
+from testbed.net.private import PrivateNetwork
 from testbed.tcp.states import State
 
 from .conftest import PORT, Pair
@@ -23,7 +26,7 @@ def source(request: pytest.FixtureRequest) -> Source:
     return named
 
 
-def states(samples: list[SocketSample], local: object) -> list[State | None]:
+def states(samples: Sequence[SocketSample], local: object) -> list[State | None]:
     return [sample.state for sample in samples if sample.local == local]
 
 
@@ -98,7 +101,7 @@ async def test_what_fails_in_the_background_is_told(
                 raise CapabilityError("no table", "none")
 
             monkeypatch.setattr(psutil_witness, "sockets", fail)
-            monkeypatch.setattr(SockDiag, "dump", fail)
+            monkeypatch.setattr(SockDiag, "rows", fail)
             await looking.wait_for(pair.address, state=State.LAST_ACK)
 
 
@@ -114,7 +117,7 @@ async def test_what_only_sock_diag_tells(pair: Pair) -> None:
         late = await kernel.wait_for(PORT, pair.address, state=State.CLOSE_WAIT)
     assert late.diag is not None
     assert (late.diag.rqueue, late.inode) == (1, os.fstat(pair.server.fileno()).st_ino)
-    assert [reading.code for reading in readings(late.diag)] == ["eof-unread"]
+    assert [reading.code for reading in readings(late.diag)] == ["eof-unread", "keepalive-off"]
 
 
 async def test_psutil_is_the_floor(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +127,7 @@ async def test_psutil_is_the_floor(pair: Pair, monkeypatch: pytest.MonkeyPatch) 
     def refuse() -> SockDiag:
         raise CapabilityError("no sock_diag", "none")
 
-    monkeypatch.setattr(sampler, "SockDiag", refuse)
+    monkeypatch.setattr(look, "SockDiag", refuse)
     async with Sampler() as kernel:
         assert kernel.witness == "psutil"
         assert {sample.witness for sample in kernel.sample()} == {"psutil"}
@@ -150,6 +153,14 @@ async def test_every_holder_is_named(source: Source, pair: Pair) -> None:
         assert [owner.pid for owner in named] == [child.pid, os.getpid()]
 
 
+def test_a_process_holds_its_own_sockets_and_not_others() -> None:
+    with socket.socket() as sock:
+        inode = os.fstat(sock.fileno()).st_ino
+        assert holds(os.getpid(), inode)
+        assert not holds(os.getppid(), inode)
+    assert not holds(os.getpid(), inode)
+
+
 def test_nobody_holds_what_has_no_inode() -> None:
     assert list(owners(0)) == []
     assert list(owners(2**40, [os.getpid(), 2**22 + 1])) == []
@@ -166,3 +177,21 @@ async def test_before_it_is_entered() -> None:
 def test_an_interval_that_is_none() -> None:
     with pytest.raises(UsageError, match="interval"):
         Sampler(interval=0)
+
+
+async def test_two_networks_are_looked_at_together(network: PrivateNetwork) -> None:
+    with TwoHosts() as hosts:
+        async with Sampler(networks=[hosts.client.enter, hosts.server.enter], source="sock_diag") as kernel:
+            with hosts.server.enter(), socket.create_server((hosts.server.address, 0)) as listener:
+                with hosts.client.enter():
+                    client = socket.create_connection(listener.getsockname(), timeout=10)
+                server, there = listener.accept()
+            with client, server:
+                ends = (client.getsockname(), client.getpeername())
+                assert there == ends[0]
+                kernel.sample()
+                seen = {(one.local, one.remote): one.state for one in kernel.current}
+                assert seen[ends] is seen[ends[::-1]] is State.ESTABLISHED
+                client.close()
+            gone = await kernel.wait_for(local=ends[0], remote=ends[1], state=State.TIME_WAIT)
+            assert gone.local[0] == hosts.client.address

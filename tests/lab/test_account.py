@@ -90,6 +90,17 @@ def test_samples_that_a_reading_overtook_change_nothing() -> None:
     assert account.states("server") == ["SYN_RECEIVED", "ESTABLISHED", "CLOSE_WAIT", "LAST_ACK", "CLOSED"]
 
 
+def test_a_look_that_the_handing_over_overtook_does_not_bring_the_socket_back() -> None:
+    samples = [
+        sample(CLIENT, SERVER, S.FIN_WAIT_1, 20_000_000),
+        sample(CLIENT, SERVER, S.FIN_WAIT_2, 21_000_000),
+        sample(CLIENT, SERVER, None, 90_000_000),
+    ]
+    (account,) = accounts(connections_of(CLOSE), both(), samples)
+    assert account.states("client")[-3:] == ["FIN_WAIT_1", "FIN_WAIT_2", "CLOSED"]
+    assert account.states("client").count("FIN_WAIT_1") == 1
+
+
 def test_a_request_socket_that_a_sample_saw_comes_before_the_events() -> None:
     samples = [sample(SERVER, CLIENT, S.SYN_RECEIVED, 10_000)]
     (account,) = accounts(connections_of(CLOSE), both(), samples)
@@ -112,6 +123,22 @@ def test_two_networks_with_the_same_addresses_at_the_same_time_are_a_doubt() -> 
     events = sorted([*both(), *both(at=3_000_000, sockets=(7, 8))], key=lambda event: event.time_ns)
     (account,) = accounts(connections_of(CLOSE), events, [])
     assert "another network" in account.problem
+
+
+def test_two_networks_at_the_same_time_are_told_apart_by_their_callers() -> None:
+    """Of those that called: connect() and close() at the client, close() at the server."""
+    called = {(S.CLOSED, S.SYN_SENT), (S.CLOSE_WAIT, S.LAST_ACK)}
+    strangers = [
+        event._replace(network=99)
+        if isinstance(event, Transition) and (event.before, event.state) in called
+        else event
+        for event in both(at=3_000_000, sockets=(7, 8))
+    ]
+    events = sorted([*both(), *strangers], key=lambda event: event.time_ns)
+    (account,) = accounts(connections_of(CLOSE), events, [], networks={42})
+    assert account.whole
+    assert {event.socket for event in account.transitions["client"]} == {1}
+    assert {event.socket for event in account.transitions["server"]} == {2}
 
 
 def test_a_change_that_is_missing_is_noticed() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import psutil
 import pytest
 
 from testbed.errors import ExperimentError, UsageError
+from testbed.kernel import Sampler
 from testbed.lab import Lab, Verdict
 from testbed.lab.process import ServerProcess
 from testbed.net.private import PrivateNetwork
@@ -58,6 +61,106 @@ async def test_who_holds_the_socket_is_known(network: PrivateNetwork) -> None:
     assert holder.state == "CLOSE_WAIT"
     assert holder.fd is not None and holder.fd > 2
     assert f"Process {pid}" in lab.experiment.words
+
+
+@pytest.mark.parametrize(
+    ("ending", "more", "code"),
+    [("never", b"", "not-closed"), ("deaf", b"", "eof-unread"), ("deaf", b"hello\r\n", "data-unread")],
+)
+async def test_who_is_late_with_the_close_is_told(
+    ending: str, more: bytes, code: str, network: PrivateNetwork
+) -> None:
+    async with Lab() as lab:
+        await lab.serve("echo", ending=ending, process=True)
+        client = await lab.connect()
+        await client.send(b"hello\r\n")
+        await client.recv_exactly(18)
+        if more:
+            await client.send(more)
+        client.half_close()
+        await lab.see("client", State.FIN_WAIT_2)
+        await lab.see_reading("server", code)
+    found = {(f.side, f.code) for f in lab.experiment.findings}
+    assert {("server", code), ("client", "half-closed"), ("server", "keepalive-off")} <= found
+    assert len({"not-closed", "eof-unread", "data-unread"} & {told for _, told in found}) == 1
+    (missing,) = [f for f in lab.experiment.findings if f.code == "missing-fin"]
+    assert "(sock_diag)" in missing.text and "or it does not read" not in missing.text
+    assert f"warning {code}: " in lab.experiment.words
+
+
+async def test_an_orphan_is_counted_down(network: PrivateNetwork) -> None:
+    async with Lab(net="private", sysctls={"tcp_fin_timeout": 30}) as lab:
+        server = lab.listen()
+        client = await lab.connect()
+        await server.accept()
+        client.close()
+        await lab.see("client", State.FIN_WAIT_2)
+        await lab.see_reading("client", "orphan-countdown")
+    (told,) = [f for f in lab.experiment.findings if f.code == "orphan-countdown"]
+    seconds = re.search(r"(\d+\.\d) s to go", told.text)
+    assert seconds and 20 < float(seconds[1]) <= 30
+
+
+async def test_half_open_for_good(network: PrivateNetwork) -> None:
+    async with Lab() as lab:
+        server = lab.listen()
+        client = await lab.connect()
+        await server.accept()
+        await lab.see("client", State.ESTABLISHED)
+        client.vanish()
+        await lab.see_gone("client")
+    (told,) = [f for f in lab.experiment.findings if f.code == "peer-gone"]
+    assert told.side == "server"
+    assert "keepalive is not armed" in told.text
+
+
+async def test_an_orderly_close_has_nothing_to_read(network: PrivateNetwork) -> None:
+    async with Lab() as lab:
+        await lab.serve("echo")
+        client = await lab.connect()
+        client.close()
+        await lab.see("client", State.TIME_WAIT)
+        await lab.see_gone("server")
+    assert lab.experiment.findings == []
+
+
+async def test_each_connection_has_findings_of_its_own(network: PrivateNetwork) -> None:
+    async with Lab() as lab:
+        server = lab.listen()
+        for _ in range(2):
+            client = await lab.connect()
+            accepted = await server.accept()
+            client.half_close()
+            await lab.see("server", State.CLOSE_WAIT, client=client)
+        await accepted.recv_to_end()
+        await lab.see_reading("server", "not-closed", client=client)
+    codes = [{f.code for f in lab.experiment.findings_on(c)} for c in lab.experiment.connections]
+    assert "eof-unread" in codes[0] and "not-closed" not in codes[0]
+    assert "not-closed" in codes[1] and "eof-unread" not in codes[1]
+
+
+async def test_a_reading_not_seen_fails_with_what_was(network: PrivateNetwork) -> None:
+    async with Lab() as lab:
+        server = lab.listen()
+        client = await lab.connect()
+        await server.accept()
+        client.half_close()
+        await lab.see("client", State.FIN_WAIT_2)
+        with pytest.raises(AssertionError, match=r"reads orphan-countdown.*it reads half-closed"):
+            await lab.see_reading("client", "orphan-countdown", timeout=0.1)
+
+
+async def test_no_reading_without_sock_diag(network: PrivateNetwork) -> None:
+    lab = Lab()
+    async with lab:
+        server = lab.listen()
+        await lab.connect()
+        await server.accept()
+        sampler, lab.sampler = lab.sampler, Sampler(pids=[os.getpid()], source="psutil")
+        async with lab.sampler:
+            await lab.see_reading("server", "keepalive-off", timeout=0.1)
+        lab.sampler = sampler
+    assert [c.verdict for c in lab.checks] == [Verdict.INCONCLUSIVE]
 
 
 async def test_a_state_not_seen_fails_with_what_was(network: PrivateNetwork) -> None:

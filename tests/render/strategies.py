@@ -40,6 +40,8 @@ rows: st.SearchStrategy[Row] = st.one_of(
         server_witness=witnesses,
         frame=st.integers(0, 2**32),
         marks=marks.map(tuple),
+        fault=st.just("") | words,
+        lost=st.booleans(),
     ),
     st.builds(StepRow, times, st.sampled_from(["client", "server", "lab"]), words),
     st.builds(StateRow, times, sides, states, witnesses),

@@ -12,6 +12,7 @@ from testbed.errors import UsageError
 from testbed.render import ladder
 from testbed.render.ladder import (
     Arrow,
+    Fault,
     Gap,
     Ghost,
     GhostArrow,
@@ -186,3 +187,26 @@ def test_a_clock_that_steps_back_does_not_reorder_the_capture() -> None:
 def test_mid_stream_ends_are_taken_to_be_established() -> None:
     drawn = ladder.from_connection(connection_of("0 > P. 1:9(8) ack 1\n10 < . 1:1(0) ack 9\n"))
     assert {(row.client_state, row.server_state) for row in arrows(drawn)} == {("ESTABLISHED", "ESTABLISHED")}
+
+
+def test_a_fault_stands_at_its_segment() -> None:
+    dropped = Fault(at(1000), True, "> F. 1:1(0) ack 1", "dropped here", lost=True, frame=4)
+    drawn = ladder.from_connection(connection_of(FOUR_WAY), faults=[dropped])
+    assert [(row.fault, row.lost) for row in arrows(drawn)] == [
+        ("dropped here", True) if row.frame == 4 else ("", False) for row in arrows(drawn)
+    ]
+
+
+def test_a_segment_that_was_not_captured_has_an_arrow_of_its_own() -> None:
+    dropped = Fault(at(3000), False, "< F. 1:1(0) ack 2", "dropped here", lost=True)
+    drawn = arrows(ladder.from_connection(connection_of(FOUR_WAY), faults=[dropped]))
+    (row,) = [row for row in drawn if row.lost]
+    assert (row.frame, row.from_client, row.notation) == (0, False, "< F. 1:1(0) ack 2")
+    assert (row.client_state, row.server_state) == ("FIN_WAIT_2", "CLOSE_WAIT"), "it changed nothing"
+    assert [one.frame for one in drawn] == [1, 2, 3, 4, 5, 0, 6, 7]
+
+
+def test_a_limit_leaves_what_was_done_to_a_segment() -> None:
+    fault = Fault(at(20), False, "< S. 0:0(0) ack 1", "held 1.0 ms", frame=5)
+    drawn = ladder.from_connection(connection_of(MISSING_FIN), faults=[fault], limit=4)
+    assert 5 in [row.frame for row in arrows(drawn)]

@@ -67,7 +67,7 @@ def test_what_a_kill_leaves_the_next_command_sweeps(tmp_path: Path, live: None) 
     for number in range(KILLS):
         mark = uuid.uuid4().hex
         environment = {**os.environ, MARK: mark, "TMPDIR": str(temporary)}
-        command = [sys.executable, "-m", "testbed", "run", "four-way-close", "unread-data", "missing-fin"]
+        command = [sys.executable, "-m", "testbed", "run", "simultaneous-close", "unread-data", "missing-fin"]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
         process = subprocess.Popen(command, **quiet)  # type: ignore[call-overload]
         after = moments.uniform(0, 1.5)

@@ -138,3 +138,14 @@ def test_the_successor_ends_what_can_be_seen_of_a_connection() -> None:
     first, second = track_all(rows)
     assert first.successor is not None and first.successor.frame == 4
     assert second.successor is None
+
+
+def test_what_is_forgotten_is_gone_and_its_number_is_not_used_again() -> None:
+    tracker = Tracker().feed_all([*segments(CLOSED), *on_port(segments(HANDSHAKE), 40001)])
+    over, open_still = tracker.connections
+    tracker.forget([over])
+    assert tracker.connections == [open_still]
+    again = tracker.feed(segments(CLOSED)[0])
+    assert again is not over
+    assert (open_still.id, again.id) == (2, 3)
+    assert not again.port_reused

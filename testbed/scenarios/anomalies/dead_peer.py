@@ -16,6 +16,7 @@ async def play(lab: Lab) -> None:
     await lab.connect()
     accepted = await server.accept()
     accepted.keep_alive(IDLE, INTERVAL, COUNT)
+    await lab.see_reading("server", "keepalive-armed")
     with lab.drop("tcp", "sport", "9502"):
         lab.step(f"server waits: keepalive after {IDLE} s, {COUNT} probes {INTERVAL} s apart")
         lab.told("recv() fails with ETIMEDOUT", await accepted.recv_to_end(), (b"", "ETIMEDOUT"))
@@ -56,7 +57,8 @@ SCENARIO = Scenario(
     """,
     findings=("reset", "keepalive-unanswered"),
     seconds=IDLE + INTERVAL * COUNT + 1.0,
-    reset="TCP_KEEPALIVE_TIMEOUT",
+    reset=("TCP_KEEPALIVE_TIMEOUT",),
+    one_host="a packet filter loses the packets at the one host's input",
     lesson="Without keepalive this server would wait for ever; with Linux's default of two hours, nearly so.",
     after=after,
 )

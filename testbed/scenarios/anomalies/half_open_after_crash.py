@@ -13,9 +13,11 @@ async def play(lab: Lab) -> None:
     accepted = await server.accept()
     await client.send(b"hello\r\n")
     await accepted.recv_exactly(7)
+    await lab.see("client", State.ESTABLISHED)
     client.vanish()
     await lab.see_gone("client")
     await lab.see("server", State.ESTABLISHED)
+    await lab.see_reading("server", "peer-gone")
     lab.told(
         "the server's send() succeeds: its kernel knows no better", await accepted.send(b"hello\r\n"), "sent"
     )
@@ -37,7 +39,7 @@ SCENARIO = Scenario(
         > R 8:8(0)
     """,
     findings=("reset",),
-    reset="NO_SOCKET",
+    reset=("NO_SOCKET",),
     lesson="A server that only listens never notices: without keepalive a half-open connection lasts for "
     "ever.",
 )

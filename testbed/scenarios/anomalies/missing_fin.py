@@ -36,6 +36,7 @@ async def play(lab: Lab) -> None:
     client.half_close()
     await lab.see("server", State.CLOSE_WAIT)
     await lab.see("client", State.FIN_WAIT_2)
+    await lab.see_reading("server", "not-closed")
     await lab.pause(KEEPALIVE + 0.5, "for the keepalive probes")
     await lab.see("server", State.CLOSE_WAIT)
     await lab.see("client", State.FIN_WAIT_2)
@@ -65,6 +66,14 @@ def after(experiment: Experiment) -> Iterable[Check]:
     yield check(
         "kernel", "the process and descriptor that hold the socket are known", bool(held), "nobody was found"
     )
+    told = {(f.side, f.code) for f in experiment.findings}
+    for side, code, statement in (
+        ("server", "not-closed", "the server has read everything and not closed"),
+        ("client", "half-closed", "the client's half-close is alive, and no orphan"),
+        ("server", "keepalive-armed", "the server's keepalive is armed for the next probe"),
+        ("client", "keepalive-armed", "and so is the client's"),
+    ):
+        yield check("kernel", statement, (side, code) in told, f"found: {sorted(c for _, c in told)}")
 
 
 SCENARIO = Scenario(
@@ -87,7 +96,7 @@ SCENARIO = Scenario(
         > . 105:105(0) ack 255      # the client's
         < . 255:255(0) ack 106
     """,
-    findings=("missing-fin",),
+    findings=("missing-fin", "not-closed"),
     lesson="A segment without data whose number is one too low asks 'are you there?'. It closes nothing. "
     "The FIN is missing because the application has not called close().",
     seconds=KEEPALIVE + 1,

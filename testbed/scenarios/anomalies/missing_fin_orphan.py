@@ -34,9 +34,13 @@ async def play(lab: Lab) -> None:
     client.close()
     await lab.see("server", State.CLOSE_WAIT)
     await lab.see("client", State.FIN_WAIT_2)
+    await lab.see_reading("client", "orphan-countdown")
+    await lab.see_reading("server", "not-closed")
+    await lab.see_reading("server", "keepalive-armed")
     lab.step(f"waits {FIN_TIMEOUT} s: tcp_fin_timeout of an orphan")
     await lab.see_gone("client", timeout=FIN_TIMEOUT * 1.125 + 5)
     lab.step("client is gone without a packet")
+    await lab.see_reading("server", "peer-gone")
     await lab.see_gone("server", timeout=KEEPALIVE * 1.125 + 5)
 
 
@@ -75,7 +79,7 @@ SCENARIO = Scenario(
         > R 106:106(0)
     """,
     findings=("missing-fin", "reset"),
-    reset="NO_SOCKET",
+    reset=("NO_SOCKET",),
     lesson="Half of a leak can disappear by itself: the client's kernel forgets after tcp_fin_timeout, "
     "the server's only learns of it by a probe.",
     seconds=FIN_TIMEOUT * 1.125 + KEEPALIVE,

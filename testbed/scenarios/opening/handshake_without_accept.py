@@ -1,6 +1,9 @@
 """The kernel opens connections, not accept(): a server that never calls it is connected to all the same."""
 
-from ...lab import Lab
+from collections.abc import Iterable
+
+from ...lab import Check, Experiment, Lab
+from ...lab.judgement import check
 from ...tcp.states import State
 from ..scenario import Scenario
 
@@ -17,6 +20,11 @@ async def play(lab: Lab) -> None:
     await lab.pause(0.2, "for the kernel's ACK of data that no application has asked for")
 
 
+def after(experiment: Experiment) -> Iterable[Check]:
+    codes = [f.code for f in experiment.findings if f.side == "server"]
+    yield check("kernel", "nobody holds the server's socket", "not-accepted" in codes, f"found: {codes}")
+
+
 SCENARIO = Scenario(
     name="handshake-without-accept",
     title="the kernel completes the handshake, accept() only collects it",
@@ -31,4 +39,5 @@ SCENARIO = Scenario(
     """,
     lesson="The handshake and even the acknowledgment of data are the kernel's work. A client that is "
     "connected, and whose data is acknowledged, knows nothing about the application.",
+    after=after,
 )

@@ -30,7 +30,7 @@ SCENARIO = Scenario(
         < R. 1:1(0) ack 8
     """,
     findings=("reset",),
-    reset="TCP_STATE",
+    reset=("TCP_STATE",),
     lesson="A graceful stop accepts what is in the queue before it closes the listener: those clients are "
     "connected, and their requests acknowledged.",
 )

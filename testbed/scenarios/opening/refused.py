@@ -7,7 +7,7 @@ ORDER = 3
 
 
 async def play(lab: Lab) -> None:
-    lab.at("127.0.0.1", 2333)
+    lab.at(lab.host, 2333)
     client = lab.client()
     lab.told("connect() fails with ECONNREFUSED", await client.connect(), "ECONNREFUSED")
 
@@ -23,7 +23,7 @@ SCENARIO = Scenario(
     """,
     exact=True,
     findings=("refused",),
-    reset="NO_SOCKET",
+    reset=("NO_SOCKET",),
     lesson="Refused means that the host is there and says that nobody listens. "
     "Silence (a firewall, a host that is down) looks different: the SYN is repeated.",
 )

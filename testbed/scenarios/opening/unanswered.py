@@ -14,7 +14,7 @@ TOLERANCE = 0.15  # the timer wheel rounds up
 
 
 async def play(lab: Lab) -> None:
-    lab.at("127.0.0.1", 9502)
+    lab.at(lab.host, 9502)
     with lab.drop("tcp", "dport", "9502"):
         client = lab.client()
         lab.told("connect() fails with ETIMEDOUT", await client.connect(), "ETIMEDOUT")

@@ -34,7 +34,7 @@ SCENARIO = Scenario(
         < R. 19:19(0) ack 9
     """,
     findings=("reset",),
-    reset="TCP_STATE",
+    reset=("TCP_STATE",),
     lesson="The server avoids TIME_WAIT and pays with its peers' ECONNRESET; what was still under way is "
     "lost.",
 )

@@ -55,7 +55,7 @@ SCENARIO = Scenario(
         """,
     ),
     connections=2,
-    reset="TCP_ABORT_ON_CLOSE",
+    reset=("TCP_ABORT_ON_CLOSE",),
     lesson="A killed process still says goodbye: its kernel closes its descriptors. Only a host that dies is "
     "silent.",
 )

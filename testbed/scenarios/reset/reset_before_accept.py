@@ -31,7 +31,7 @@ SCENARIO = Scenario(
         > R. 1:1(0) ack 1
     """,
     findings=("reset",),
-    reset="TCP_STATE",
+    reset=("TCP_STATE",),
     lesson="accept() that succeeds proves nothing about the peer: errors of the connection come with the "
     "first use.",
 )

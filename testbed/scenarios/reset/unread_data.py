@@ -34,7 +34,7 @@ SCENARIO = Scenario(
         < R. 19:19(0) ack 20
     """,
     findings=("reset",),
-    reset="TCP_ABORT_ON_CLOSE",
+    reset=("TCP_ABORT_ON_CLOSE",),
     lesson="An RST from a healthy server often means that it closed without reading: drain first, close on "
     "EOF.",
 )

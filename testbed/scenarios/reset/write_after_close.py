@@ -37,7 +37,7 @@ SCENARIO = Scenario(
         < R 2:2(0)
     """,
     findings=("reset",),
-    reset="TCP_ABORT_ON_DATA",
+    reset=("TCP_ABORT_ON_DATA", "TCP_TIMEWAIT_SOCKET"),
     lesson="An EOF says only that the peer sends no more. Whether it still reads, the first write after it "
     "finds out, and only the second one is told.",
 )

@@ -1,0 +1,1 @@
+"""What CI runs and what a person types; a package so that its Python is found by its name."""

@@ -1,0 +1,11 @@
+"""How long things take, beside what others take for the same in the same run: `ci/bench`.
+
+table      the rows: what is measured, and by whom else
+kernel     the functions behind the rows about the kernel's socket tables
+sockets    tens of thousands of connections, held by several processes
+measure    contenders taken in turns, and what came of it
+machine    on what it ran
+report     the results as text and as Markdown
+
+A new row is one line in `table` and one function that yields its contenders.
+"""

@@ -1,0 +1,79 @@
+"""What is measured: one row, one job, and everybody who can do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from importlib import import_module
+from typing import Any, Final, NamedTuple
+
+from .measure import Contender
+
+
+class Options(NamedTuple):
+    """What the rows are told.
+
+    sockets  how many are open, where a row is about many
+    rounds   figures taken of each contender
+    """
+
+    sockets: int
+    rounds: int
+
+
+class Job(NamedTuple):
+    """What a row's function yields: everybody who takes part, and what to know of the circumstances."""
+
+    contenders: list[Contender]
+    circumstances: list[str]
+
+
+class Row(NamedTuple):
+    """One row.
+
+    title     may name the fields of `Options`
+    promise   what is promised of it, in a sentence
+    module    where its function is, imported in the process that measures it and nowhere else
+    function  a context manager that takes the `Options` and yields the `Job`
+    options   handed to the function besides
+    """
+
+    name: str
+    title: str
+    promise: str
+    module: str
+    function: str
+    options: dict[str, Any] = {}  # noqa: RUF012 - a NamedTuple's default, never written to
+
+    @property
+    def prepare(self) -> Callable[[Options], AbstractContextManager[Job]]:
+        """The row's function, ready to be called."""
+        module = import_module(f".{self.module}", __package__)
+        return partial(getattr(module, self.function), **self.options)
+
+
+ROWS: Final = (
+    Row(
+        "sample",
+        "One sample of {sockets:,} sockets",
+        "Sampler.sample takes at most 1/12 of psutil's time.",
+        "kernel",
+        "sample",
+    ),
+    Row(
+        "sample-timers",
+        "The same where every socket's timer runs",
+        "No row is as it was at the last sample: the kernel counts a keepalive timer down in each.",
+        "kernel",
+        "sample",
+        {"keepalive": True},
+    ),
+    Row(
+        "lookup",
+        "One exact look-up",
+        "SockDiag.lookup takes less than 20 microseconds.",
+        "kernel",
+        "lookup",
+    ),
+)

@@ -1,0 +1,69 @@
+"""What the kernel counts of a network: here the one counter that tells an ending nobody looked at.
+
+Linux counts in EstabResets (RFC 1213, tcpEstabResets) each connection that goes to CLOSED straight
+from ESTABLISHED or CLOSE_WAIT: aborted, reset by the peer, or given up (net/ipv4/tcp.c,
+tcp_set_state).  A connection that both sides closed never does.  So where the counter stood still,
+none of those that went meanwhile was reset, seen or not.
+"""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Self
+
+from ..errors import CapabilityError
+from ..net.libc import require_linux
+
+_SIZE = 16384
+"""Bytes; the file has about 1,500."""
+
+
+class ResetCounter:
+    """EstabResets of the network that the thread is in when it makes one, from whatever thread it is read.
+
+    A context manager; a reading takes about 12 microseconds.
+
+    Error handling: CapabilityError where there is no such file, or nothing of TCP in it.
+    """
+
+    def __init__(self) -> None:
+        require_linux("reading the kernel's counters")
+        try:
+            self._file = os.open("/proc/thread-self/net/snmp", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise _incapable(error.strerror) from None
+        try:
+            self.read()
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self) -> int:
+        """How many there were since the network came up."""
+        try:
+            text = os.pread(self._file, _SIZE, 0).decode("ascii", "replace")
+        except OSError as error:
+            raise _incapable(error.strerror) from None
+        lines = [line.split() for line in text.splitlines() if line.startswith("Tcp:")]
+        if len(lines) != 2 or "EstabResets" not in lines[0]:
+            raise _incapable("it has no EstabResets")
+        return int(lines[1][lines[0].index("EstabResets")])
+
+    def close(self) -> None:
+        """Again is an error of the caller's."""
+        os.close(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _incapable(why: str | None) -> CapabilityError:
+    return CapabilityError(
+        f"/proc/net/snmp cannot be read ({why or 'no reason given'})", "mount /proc with its net directory"
+    )
