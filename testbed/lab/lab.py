@@ -289,6 +289,8 @@ class Lab(Wire, Seeing):
 
     def listen(self, port: int = 0, *, host: str = "", backlog: int = 128) -> ScriptedServer:
         """A server that does nothing but what the script says."""
+        if port:
+            self.address = host or self.host, port  # the kernel is listened to before it listens
         server = ScriptedServer(
             (host or self.host, port), lambda text: self.step(text, "server"), backlog=backlog
         )

@@ -15,6 +15,7 @@ from ..kernel.events import REASONS
 from ..lab import Check, Experiment, Lab, Verdict
 from ..lab.cross_examination import check_agreement, check_counts
 from ..lab.judgement import check
+from ..lab.walked import walks
 from .result import RunResult
 from .scenario import Scenario
 
@@ -95,6 +96,7 @@ async def _play_once(
         states=tuple(experiment.state_rows()),
         timeline=tuple(experiment.timeline()),
         findings=tuple(experiment.findings),
+        walked=walks(experiment),
         words=experiment.story if experiment.connections else "",
         ladder=experiment.ladder(title) if experiment.connections else None,
         captured=len(experiment.recording.packets),

@@ -9,6 +9,7 @@ from ..findings import Finding
 from ..lab import Check, Verdict
 from ..lab.judgement import worst
 from ..lab.timeline import Moment
+from ..lab.walked import Walk
 from ..render.ladder import Ladder
 
 
@@ -20,6 +21,7 @@ class RunResult:
     checks     every statement held against a witness
     words      the connection in words
     timeline   what every witness told, in order of time
+    walked     the edges of the state machine that were seen walked
     ladder     None where no connection was seen
     captured   packets recorded; `dropped` None where nobody said
     artifacts  files written, by kind
@@ -35,6 +37,7 @@ class RunResult:
     states: tuple[dict[str, Any], ...] = ()
     timeline: tuple[Moment, ...] = ()
     findings: tuple[Finding, ...] = ()
+    walked: tuple[Walk, ...] = ()
     words: str = ""
     ladder: Ladder | None = None
     captured: int = 0
