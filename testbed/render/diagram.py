@@ -1,7 +1,7 @@
 """RFC 9293's Figure 5 as a picture: the states in its arrangement, each edge coloured by what is known of it.
 
-The RST edges of section 3.10.7, which Figure 5 leaves out, are two signs under each box: an RST taken
-there, an RST sent from there.
+The RST edges of section 3.10.7, which Figure 5 leaves out, are two signs in each box: an RST taken there,
+an RST sent from there.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ LEGEND: Mapping[Standing, str] = {
 }
 
 S, E = State, Event
-WIDTH, HEIGHT = 920, 930
-BOX = 132, 38
+WIDTH, HEIGHT = 920, 970
+BOX = 132, 54
 LEFT, MIDDLE, RIGHT = 150, 460, 770
 CENTRES: Mapping[State, tuple[int, int]] = {
     S.CLOSED: (MIDDLE, 90),
@@ -69,28 +69,28 @@ class Route(NamedTuple):
 
 
 ROUTES: Mapping[tuple[State, Event], Route] = {
-    (S.CLOSED, E.PASSIVE_OPEN): Route(((440, 109), (440, 196)), (430, 156), "end"),
-    (S.LISTEN, E.CLOSE_UNUSED): Route(((480, 196), (480, 109)), (490, 156)),
-    (S.CLOSED, E.SEND_SYN): Route(((526, 84), (790, 84), (790, 326)), (690, 76), "middle"),
-    (S.SYN_SENT, E.CLOSE_UNUSED): Route(((735, 326), (735, 100), (526, 100)), (725, 290), "end"),
-    (S.LISTEN, E.RECEIVE_SYN): Route(((430, 234), (430, 333), (216, 333)), (320, 325), "middle"),
-    (S.LISTEN, E.SEND_SYN): Route(((490, 234), (490, 333), (704, 333)), (600, 325), "middle"),
+    (S.CLOSED, E.PASSIVE_OPEN): Route(((440, 117), (440, 188)), (430, 156), "end"),
+    (S.LISTEN, E.CLOSE_UNUSED): Route(((480, 188), (480, 117)), (490, 156)),
+    (S.CLOSED, E.SEND_SYN): Route(((526, 84), (790, 84), (790, 318)), (690, 76), "middle"),
+    (S.SYN_SENT, E.CLOSE_UNUSED): Route(((735, 318), (735, 100), (526, 100)), (725, 290), "end"),
+    (S.LISTEN, E.RECEIVE_SYN): Route(((430, 242), (430, 333), (216, 333)), (320, 325), "middle"),
+    (S.LISTEN, E.SEND_SYN): Route(((490, 242), (490, 333), (704, 333)), (600, 325), "middle"),
     (S.SYN_SENT, E.RECEIVE_SYN): Route(((704, 347), (216, 347)), (460, 365), "middle"),
     (S.SYN_RECEIVED, E.RECEIVE_ACK_OF_SYN): Route(((216, 360), (300, 455), (394, 455)), (284, 420)),
     (S.SYN_SENT, E.RECEIVE_SYN_ACK): Route(((704, 360), (620, 455), (526, 455)), (636, 420), "end"),
-    (S.SYN_RECEIVED, E.RECEIVE_RST): Route(((110, 326), (110, 215), (394, 215)), (250, 207), "middle"),
-    (S.SYN_RECEIVED, E.SEND_FIN): Route(((110, 364), (110, 556)), (120, 450)),
-    (S.ESTABLISHED, E.SEND_FIN): Route(((430, 474), (430, 565), (216, 565)), (330, 557), "middle"),
-    (S.ESTABLISHED, E.RECEIVE_FIN): Route(((490, 474), (490, 575), (704, 575)), (600, 567), "middle"),
-    (S.FIN_WAIT_1, E.RECEIVE_ACK_OF_FIN): Route(((110, 594), (110, 706)), (100, 655), "end"),
-    (S.FIN_WAIT_1, E.RECEIVE_FIN): Route(((216, 585), (480, 585), (480, 676)), (350, 603), "middle"),
+    (S.SYN_RECEIVED, E.RECEIVE_RST): Route(((110, 318), (110, 215), (394, 215)), (250, 207), "middle"),
+    (S.SYN_RECEIVED, E.SEND_FIN): Route(((110, 372), (110, 548)), (120, 450)),
+    (S.ESTABLISHED, E.SEND_FIN): Route(((430, 482), (430, 556), (216, 556)), (330, 548), "middle"),
+    (S.ESTABLISHED, E.RECEIVE_FIN): Route(((490, 482), (490, 575), (704, 575)), (600, 567), "middle"),
+    (S.FIN_WAIT_1, E.RECEIVE_ACK_OF_FIN): Route(((110, 602), (110, 698)), (120, 655)),
+    (S.FIN_WAIT_1, E.RECEIVE_FIN): Route(((216, 574), (480, 574), (480, 668)), (385, 590), "middle"),
     (S.FIN_WAIT_1, E.RECEIVE_FIN_ACK_OF_FIN): Route(
-        ((190, 594), (190, 640), (290, 640), (290, 812), (394, 812)), (300, 750)
+        ((216, 592), (290, 592), (290, 812), (394, 812)), (300, 755)
     ),
-    (S.FIN_WAIT_2, E.RECEIVE_FIN): Route(((150, 744), (150, 832), (394, 832)), (250, 850), "middle"),
-    (S.CLOSE_WAIT, E.SEND_FIN): Route(((780, 594), (780, 676)), (790, 640)),
-    (S.CLOSING, E.RECEIVE_ACK_OF_FIN): Route(((480, 714), (480, 806)), (490, 765)),
-    (S.LAST_ACK, E.RECEIVE_ACK_OF_FIN): Route(((780, 714), (780, 806)), (790, 765)),
+    (S.FIN_WAIT_2, E.RECEIVE_FIN): Route(((150, 752), (150, 832), (394, 832)), (250, 850), "middle"),
+    (S.CLOSE_WAIT, E.SEND_FIN): Route(((780, 602), (780, 668)), (790, 640)),
+    (S.CLOSING, E.RECEIVE_ACK_OF_FIN): Route(((480, 722), (480, 798)), (490, 765)),
+    (S.LAST_ACK, E.RECEIVE_ACK_OF_FIN): Route(((780, 722), (780, 798)), (790, 765)),
     (S.TIME_WAIT, E.TIMEOUT_2MSL): Route(((526, 825), (704, 825)), (615, 817), "middle"),
 }
 
@@ -124,7 +124,7 @@ def draw(edges: Sequence[DrawnEdge], title: str, footnote: str = "") -> str:
             f'<rect class="paper" {size}/>',
             _text(30, 38, title, "ink", " title"),
             *shapes,
-            _text(30, HEIGHT - 20, footnote, "dim", " small"),
+            _text(30, HEIGHT - 26, footnote, "dim", " small"),
             "</svg>",
             "",
         )
@@ -187,27 +187,34 @@ def _box(state: State, centre: tuple[int, int]) -> list[str]:
         f'<rect class="paper" x="{x}" y="{y}" width="{BOX[0]}" height="{BOX[1]}" rx="7"/>',
         f'<rect class="z-{colour}" x="{x}" y="{y}" width="{BOX[0]}" height="{BOX[1]}" rx="7"/>',
         f'<rect class="s-{colour}" x="{x}" y="{y + 8}" width="4" height="{BOX[1] - 16}"/>',
-        _text(centre[0], centre[1] + 5, state, "ink", " title", "middle"),
+        _text(
+            centre[0],
+            centre[1] + (5 if state in (S.CLOSED, S.LISTEN) else -5),
+            state,
+            "ink",
+            " title",
+            "middle",
+        ),
     ]
 
 
 def _reset(drawn: DrawnEdge, centre: tuple[int, int]) -> list[str]:
-    """An RST taken: an arrow into the box from below; one sent: out of it."""
+    """In the box: an arrow down for an RST that is taken there, up for one that is sent from there."""
     taken = drawn.edge.event is E.RECEIVE_RST
-    x = centre[0] + (-40 if taken else 12)
-    top, bottom = centre[1] + BOX[1] // 2 + 2, centre[1] + BOX[1] // 2 + 15
+    x, top = centre[0] + (-46 if taken else 10), centre[1] + 6
     ink, _ = INK[drawn.standing]
-    points = ((x, bottom), (x, top)) if taken else ((x, top), (x, bottom))
+    points = ((x, top), (x, top + 13))
     told = escape(f"{drawn.edge.event} in {drawn.edge.state}: {drawn.told}")
-    word = _text(x + 7, bottom - 1, "RST", ink, " small")
-    return [f"<g><title>{told}</title>{_line(points, drawn.standing)}{word}</g>"]
+    word = _text(x + 8, top + 11, "RST", ink, " small")
+    line = _line(points if taken else points[::-1], drawn.standing)
+    return [f"<g><title>{told}</title>{line}{word}</g>"]
 
 
 def _legend() -> list[str]:
-    shapes, x = [], 30
+    shapes, x, y = [], 30, HEIGHT - 80
     for standing, words in LEGEND.items():
-        y = HEIGHT - 50
         shapes.append(_line(((x, y - 4), (x + 34, y - 4)), standing))
         shapes.append(_text(x + 42, y, words, "dim", " small"))
         x += 42 + int(len(words) * 6.7) + 26
-    return [*shapes, _text(x, HEIGHT - 50, "RST under a box: taken there, sent from there", "dim", " small")]
+    words = "in a box: an RST that is taken there (down), sent from there (up)"
+    return [*shapes, _text(30, y + 24, words, "dim", " small")]
