@@ -38,10 +38,10 @@ class JudgedLab(Lab):
             self.progress(self.steps[-1].text)
 
 
-def lab_of(scenario: Scenario, interface: str = "lo") -> JudgedLab:
+def lab_of(scenario: Scenario) -> JudgedLab:
     """The lab that a scenario is played in."""
     if not scenario.hosts:
-        return JudgedLab(interface=interface)
+        return JudgedLab(interface=scenario.interface)
     return JudgedLab(
         net="hosts",
         link=scenario.link,
@@ -51,14 +51,12 @@ def lab_of(scenario: Scenario, interface: str = "lo") -> JudgedLab:
     )
 
 
-async def play(
-    scenario: Scenario, *, interface: str = "lo", out: Path | None = None, progress: Progress | None = None
-) -> RunResult:
+async def play(scenario: Scenario, *, out: Path | None = None, progress: Progress | None = None) -> RunResult:
     """Play and judge it.  What goes wrong on the way is in the result, never raised."""
     attempt = 0
     while True:
         attempt += 1
-        result = await _play_once(scenario, interface=interface, out=out, progress=progress)
+        result = await _play_once(scenario, out=out, progress=progress)
         if result.verdict is not Verdict.FAIL or attempt == scenario.attempts:
             break
     if attempt == 1:
@@ -67,11 +65,9 @@ async def play(
     return replace(result, checks=(*result.checks, check("program", statement, True)))
 
 
-async def _play_once(
-    scenario: Scenario, *, interface: str, out: Path | None, progress: Progress | None
-) -> RunResult:
+async def _play_once(scenario: Scenario, *, out: Path | None, progress: Progress | None) -> RunResult:
     began = time.monotonic()
-    lab = lab_of(scenario, interface)
+    lab = lab_of(scenario)
     lab.progress = progress
     limit = scenario.seconds * 1.5 + 60
     try:
