@@ -23,8 +23,6 @@ from ..net.libc import dying_with_parent, own_tmp
 from ..tcp.states import State
 
 GRACE_SECONDS: Final = 5.0
-ESCAPE: Final = "\x1d"
-"""What takes telnet back to its own prompt."""
 
 
 class Program:
@@ -54,6 +52,12 @@ class Program:
         self._stamp(f"{self.name}: types {_shown(text)!r}")
         self.process.stdin.write(text.encode())
         await self.process.stdin.drain()
+
+    def end_of_input(self) -> None:
+        """End its standard input, as a person does with Ctrl-D."""
+        assert self.process.stdin is not None
+        self._stamp(f"{self.name}: end of input")
+        self.process.stdin.close()
 
     async def until_printed(self, words: bytes, *, timeout: float = 10.0) -> None:
         """Wait until it has printed them.  ExperimentError, with what it printed, when it does not."""
@@ -161,5 +165,5 @@ class Programs:
 
 
 def _shown(text: str) -> str:
-    words = " ".join(text.replace(ESCAPE, "^]").split())
+    words = " ".join(text.split())
     return words if len(words) <= 60 else f"{words[:57]}..."
