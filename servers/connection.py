@@ -303,7 +303,8 @@ class Connection:
             leaving = self._leaving and not mid_request
             wake = None if leaving else await self._wait_readable(deadline, heed_stop=not mid_request)
             if wake is _Wake.OVERDUE:
-                return None
+                # A request that came while this process waited for its turn is no idle connection's.
+                return None if mid_request else self._recv()
             # Told to stop, one last look: a request that lies in the kernel already is still answered.
             data = self._recv()
             if data is not None or wake is not _Wake.READABLE:

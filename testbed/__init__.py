@@ -2,6 +2,7 @@
 
     testbed.explain(path)   what happened to the connections in a capture file
     testbed.Lab             a live experiment: servers, scripted clients and witnesses
+    testbed.verify_server   a conformance suite for how a server says goodbye, in a test
 
 Names are imported when they are first used: `import testbed` costs next to nothing.
 """
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .lab import Client, Experiment, Lab
     from .tcp.connection import Connection
     from .tcp.states import State
+    from .verify.testing import verify_server
 
 _HOMES = {
     "Client": "lab",
@@ -28,6 +30,7 @@ _HOMES = {
     "Lab": "lab",
     "State": "tcp.states",
     "explain": "explanation",
+    "verify_server": "verify.testing",
 }
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
     "State",
     "__version__",
     "explain",
+    "verify_server",
 ]
 
 

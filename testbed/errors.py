@@ -4,6 +4,7 @@
     +-- UsageError           2   the command line or an argument is wrong
     +-- UnreadableInput      2   a file is missing, is no capture, or stops making sense
     +-- CapabilityError      3   this machine cannot do it; carries the remedy
+    +-- TargetError          3   the server under test cannot be started or used
     +-- ExperimentError      1   the experiment itself did not come about as told
         +-- WitnessTimeout   1   a state or segment waited for was not seen in time
 
@@ -44,6 +45,12 @@ class CapabilityError(Error):
         super().__init__(f"{what}; {remedy}")
         self.what = what
         self.remedy = remedy
+
+
+class TargetError(Error):
+    """The server under test cannot be started or used: there is nothing to verify."""
+
+    exit_status = 3
 
 
 class ExperimentError(Error):

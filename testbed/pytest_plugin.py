@@ -124,6 +124,48 @@ def tcp_lab(request: pytest.FixtureRequest) -> Callable[..., Lab]:
     return make
 
 
+@pytest.fixture
+def verify_server(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """`testbed.verify_server` with each check as a sub-test, where this pytest has them (9.0 and later).
+
+    Captures and ladders are kept as --pcap and --pcap-dir say.  A machine that cannot do it skips the
+    test with the remedy; --tcp-require makes it an error.
+    """
+    import shutil
+
+    from .errors import CapabilityError
+    from .verify.testing import verify_server as verify
+
+    config = request.config
+    mode = config.getoption("--pcap")
+    folder = Path(config.getoption("--pcap-dir")) / _folder_name(request.node.nodeid)
+    try:
+        subtests = request.getfixturevalue("subtests")
+    except pytest.FixtureLookupError:
+        subtests = None
+
+    def verified(command: Any, **options: Any) -> Any:
+        options.setdefault("subtests", subtests)
+        ours = mode != "off" and "out" not in options
+        if ours:
+            options["out"] = folder
+        kept = True
+        try:
+            done = verify(command, **options)
+            kept = bool(done.failed)
+        except CapabilityError as error:
+            kept = False
+            if config.getoption("--tcp-require"):
+                raise
+            pytest.skip(str(error))
+        finally:
+            if ours and mode == "retain-on-failure" and not kept:
+                shutil.rmtree(folder, ignore_errors=True)
+        return done
+
+    return verified
+
+
 def _network(config: pytest.Config) -> str:
     return "here" if config.getoption("--tcp-net") == "host" else "private"
 

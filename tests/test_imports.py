@@ -38,6 +38,7 @@ FLOORS: dict[str, int] = {
     "watch": 5,
     "scenarios": 6,
     "stepper": 6,
+    "verify": 6,
     "cli": 7,
     "pytest_plugin": 7,
     "__main__": 8,

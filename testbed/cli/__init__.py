@@ -21,6 +21,7 @@ COMMANDS = {
     "run": ("run", "Run experiments of the catalogue, live."),
     "step": ("step", "Step through an experiment, one segment at a time: a debugger for TCP."),
     "list": ("list", "What there is to run."),
+    "verify": ("verify", "Whether a server opens, idles and says goodbye as it should."),
     "explain": ("explain", "What happened to the connections in a capture file."),
     "watch": ("watch", "Connections of a port, a process or a container, live."),
     "exec": ("exec", "Run any command in a private network."),
@@ -34,6 +35,7 @@ testbed: did my server close that connection properly?
 
   testbed run missing-fin          a server that never sends its FIN, live
   testbed list                     what else there is to run
+  testbed verify -- ./server       how a server of yours stops, idles and closes
   testbed explain capture.pcap     what happened to the connections in a file
   testbed watch --port 8080        the connections of a running server, live
   testbed doctor                   what this machine can do

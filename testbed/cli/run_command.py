@@ -190,7 +190,8 @@ def _show_check(check: Check) -> None:
     for line in more:
         out.print(Text(" " * CHECK_INDENT + line, style))
     for line in check.detail.splitlines():
-        out.print(Text(f"{'':{CHECK_INDENT}}{line}"))
+        for part in textwrap.wrap(line, width() - CHECK_INDENT, drop_whitespace=False) or [""]:
+            out.print(Text(" " * CHECK_INDENT + part))
 
 
 def _show_table(results: list[RunResult], seconds: float) -> None:

@@ -55,6 +55,8 @@ def root() -> Path:
 def _mounted_for_us() -> Path:
     try:
         descriptor = libc.detached_mount("tracefs")
+    except PermissionError:
+        raise CapabilityError(_RESERVED, REMEDY) from None
     except OSError as error:
         raise CapabilityError(
             f"tracefs is not mounted and cannot be ({error.strerror})",

@@ -42,7 +42,7 @@ class ScriptedSocket:
         try:
             await asyncio.wait_for(loop.sock_sendall(self.socket, data), self.timeout)
         except OSError as error:
-            return self._told("send()", errno_name(error))
+            return self.told("send()", errno_name(error))
         return "sent"
 
     async def recv_exactly(self, count: int) -> bytes:
@@ -53,12 +53,12 @@ class ScriptedSocket:
             try:
                 piece = await asyncio.wait_for(loop.sock_recv(self.socket, count - len(data)), self.timeout)
             except OSError as error:
-                self._told(f"recv({count})", errno_name(error))
+                self.told(f"recv({count})", errno_name(error))
                 raise ExperimentError(
                     f"the client was to read {count} bytes and got {len(data)}, then {errno_name(error)}"
                 ) from error
             if not piece:
-                self._told(f"recv({count})", f"EOF after {len(data)} bytes")
+                self.told(f"recv({count})", f"EOF after {len(data)} bytes")
                 raise ExperimentError(f"the client was to read {count} bytes and got {len(data)}, then EOF")
             data += piece
         self._stamp(f"recv({count} bytes)")
@@ -72,9 +72,9 @@ class ScriptedSocket:
             try:
                 piece = await asyncio.wait_for(loop.sock_recv(self.socket, 65536), self.timeout)
             except OSError as error:
-                return data, self._told("recv()", errno_name(error))
+                return data, self.told("recv()", errno_name(error))
             if not piece:
-                return data, self._told("recv()", "EOF")
+                return data, self.told("recv()", "EOF")
             data += piece
         raise ExperimentError(f"the server sent more than {limit} bytes")
 
@@ -130,7 +130,8 @@ class ScriptedSocket:
         ):
             self.socket.setsockopt(socket.IPPROTO_TCP, option, value)
 
-    def _told(self, what: str, result: str) -> str:
+    def told(self, what: str, result: str) -> str:
+        """Write down what a call told; returns it."""
         self._stamp(f"{what} -> {result}")
         return result
 
@@ -163,7 +164,7 @@ class Client(ScriptedSocket):
         self.local = self.socket.getsockname()[:2]
         if number == errno.EINPROGRESS:
             number = await self._outcome()
-        return "connected" if not number else self._told("connect()", errno_name(OSError(number, "")))
+        return "connected" if not number else self.told("connect()", errno_name(OSError(number, "")))
 
     async def _outcome(self) -> int:
         """The errno of a connect() under way, 0 when it succeeds; ETIMEDOUT when it takes too long for us."""

@@ -2,6 +2,8 @@
 
     private      a network namespace for this process or this thread, as root or as an ordinary user
     command      running a command in one (`testbed exec`)
+    enclosed     a command in a PID namespace, of which nothing is left when it is ended
+    workers      jobs side by side, each in a process (and a private network) of its own
     child        trying something in a forked child, with its outcome brought back
     hosts        two of them, the client's and the server's, joined by a wire
     link         that wire, with each segment passed, dropped, held, doubled, reordered or forged by rule

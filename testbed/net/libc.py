@@ -16,7 +16,9 @@ from typing import Final
 
 from ..errors import CapabilityError
 
+CLONE_NEWNS: Final = 0x0002_0000
 CLONE_NEWUSER: Final = 0x1000_0000
+CLONE_NEWPID: Final = 0x2000_0000
 CLONE_NEWNET: Final = 0x4000_0000
 CLONE_NEWNS: Final = 0x0002_0000
 
@@ -25,6 +27,7 @@ CAP_NET_ADMIN: Final = 12
 CAP_NET_RAW: Final = 13
 CAP_SYS_ADMIN: Final = 21
 
+_MS_PRIVATE_RECURSIVE: Final = 1 << 18 | 1 << 14
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
 _FD_CLOEXEC: Final = 1
 _FSCONFIG_CREATE: Final = 6
@@ -67,6 +70,19 @@ def unshare(flags: int) -> None:
 def setns(descriptor: int, kind: int) -> None:
     """Move the calling *thread* into the namespace that `descriptor` holds."""
     _call("setns", ctypes.c_int(descriptor), ctypes.c_int(kind))
+
+
+def mount_own_proc() -> None:
+    """Give this process a mount namespace with a /proc of its own PID namespace (pid_namespaces(7)).
+
+    EPERM for an ordinary user where parts of the present /proc are covered, as in most containers.
+    """
+    unshare(CLONE_NEWNS)
+    nothing, none = ctypes.c_void_p(), ctypes.c_char_p(b"none")
+    _call("mount", none, ctypes.c_char_p(b"/"), nothing, ctypes.c_ulong(_MS_PRIVATE_RECURSIVE), nothing)
+    proc = ctypes.c_char_p(b"proc")
+    flags = ctypes.c_ulong(_NODEV_NOSUID_NOEXEC)
+    _call("mount", proc, ctypes.c_char_p(b"/proc"), proc, flags, nothing)
 
 
 def detached_mount(filesystem: str) -> int:

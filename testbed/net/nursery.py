@@ -12,9 +12,9 @@ temporary folder behind when it is killed.)
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
-import pickle
 import signal
 import socket
 import subprocess
@@ -26,9 +26,6 @@ from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
 from .libc import die_with_parent, dying_with_parent
-
-LONGEST: Final = 1 << 20
-"""Bytes of one request: a function's name and its arguments, pickled."""
 
 GRACE_SECONDS: Final = 3.0
 
@@ -62,9 +59,11 @@ class Nursery:
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
-            request = pickle.dumps((function, arguments))
-            socket.send_fds(self._control, [request], [theirs.fileno()])
-        return Pipe(ours.detach())
+            socket.send_fds(self._control, [b"fork"], [theirs.fileno()])
+        pipe = Pipe(ours.detach())
+        with contextlib.suppress(BrokenPipeError):  # it has ended: the asker's recv() says so
+            pipe.send((function, arguments))  # through the pipe, which takes any size
+        return pipe
 
     def close(self) -> None:
         """End it, and the workers that are left."""
@@ -81,24 +80,25 @@ def _serve(control: socket.socket) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the asker's to handle
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the workers: their pipes tell
     while True:
-        request, descriptors, _, _ = socket.recv_fds(control, LONGEST, 1)
+        request, descriptors, _, _ = socket.recv_fds(control, 16, 1)
         if not request:
             return
         (descriptor,) = descriptors
         if os.fork() == 0:
-            _work(control, request, descriptor)
+            _work(control, descriptor)
         os.close(descriptor)
 
 
-def _work(control: socket.socket, request: bytes, descriptor: int) -> NoReturn:
+def _work(control: socket.socket, descriptor: int) -> NoReturn:
     """In the worker."""
     status = 1
     try:
         die_with_parent()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         control.close()
-        function, arguments = pickle.loads(request)  # noqa: S301 - from our own process
-        function(*arguments, Pipe(descriptor))
+        pipe = Pipe(descriptor)
+        function, arguments = pipe.recv()
+        function(*arguments, pipe)
         status = 0
     except BaseException:
         traceback.print_exc()

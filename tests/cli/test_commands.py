@@ -64,7 +64,7 @@ def test_version() -> None:
     assert done.stdout.startswith("testbed ")
 
 
-@pytest.mark.parametrize("command", ["run", "step", "list", "explain", "watch", "exec", "doctor"])
+@pytest.mark.parametrize("command", ["run", "step", "list", "verify", "explain", "watch", "exec", "doctor"])
 def test_help_has_an_example(command: str) -> None:
     done = testbed(command, "--help")
     assert done.returncode == 0

@@ -174,14 +174,8 @@ def test_an_ordinary_user_is_told_to_be_root() -> None:
 
 
 @pytest.mark.usefixtures("tracing")
-@pytest.mark.parametrize(
-    ("mounted", "says"),
-    [
-        (True, "tracefs is reserved to root"),
-        (False, "tracefs is not mounted and cannot be (Operation not permitted)"),
-    ],
-)
-def test_an_ordinary_user_is_told_why(mounted: bool, says: str) -> None:
+@pytest.mark.parametrize("mounted", [True, False])
+def test_an_ordinary_user_is_told_why(mounted: bool) -> None:
     def attempt() -> str:
         mounts(tracefs_mounted=mounted)
         os.setgroups([])
@@ -196,7 +190,7 @@ def test_an_ordinary_user_is_told_why(mounted: bool, says: str) -> None:
 
     outcome = tried_in_child(attempt, timeout=20)
     assert outcome.worked, outcome
-    assert outcome.said == says
+    assert outcome.said == "tracefs is reserved to root"
 
 
 @pytest.mark.usefixtures("tracing")

@@ -1,0 +1,303 @@
+"""Connections on which nothing happens: when they are ended, and what that does to a request on its way."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from ..outcome import Outcome, Verdict, plural, seconds, together
+from ..peer import Asked, Peer, with_goodbye
+from ..seen import Mark, at, between, frames
+from ..stage import Stage
+from .misbehaving import NOTICED, USUAL_PROBE
+from .table import Check, Need
+
+RACERS: Final = 24
+"""Clients that ask just when the timeout fires."""
+
+BEFORE: Final = 0.03
+AFTER: Final = 0.004
+"""Seconds before and after it over which they are spread."""
+
+PROBES: Final = 4
+"""Clients by which it is found out when it fires."""
+
+WIDE: Final = 0.005
+"""Seconds between taking a request and closing on it that no scheduling accounts for."""
+
+CONTROL: Final = 0.5
+"""Seconds after a reply at which any connection that is kept is still good."""
+
+SETTLED: Final = 0.5
+"""Seconds within which a close is over on both sides."""
+
+SPARE: Final = 2.0
+"""Seconds that a last reply or FIN may take."""
+
+
+# ---- idle-timeout
+
+
+async def idle_timeout(stage: Stage) -> Outcome:
+    peers = {"fresh": await stage.fresh()}
+    if stage.known.keeps:
+        peers["idle"] = await stage.idle()
+
+    def all_over() -> bool:
+        for peer in peers.values():
+            if peer.ended:
+                peer.close()  # TLS: a server that said goodbye may wait for ours before its FIN
+        return all(peer.ended for peer in peers.values())
+
+    await stage.until(all_over, stage.plan.idle)
+    await stage.until(lambda: all(peer.kernel is None for peer in peers.values() if peer.ended), SETTLED)
+    await stage.cut()
+    return together([_timed_out(stage, kind, peer) for kind, peer in peers.items()])
+
+
+def _timed_out(stage: Stage, kind: str, peer: Peer) -> Outcome:
+    seen = peer.seen
+    end, rst = seen.server_end, seen.server_rst
+    if kind == "idle":
+        since = seen.byte(peer.asked[0].ends - 1, by_client=False)
+    else:
+        since = seen.acknowledged(0, by_client=True)
+    if since is None:
+        return Outcome(Verdict.INCONCLUSIVE, f"{kind} connection: its last packet was not captured")
+    if end is None:
+        return Outcome(
+            Verdict.INFO,
+            f"{kind} connection: still open after {seconds(stage.plan.idle)}",
+            measured={f"{kind}_seconds": None},
+        )
+    took = between(since, end)
+    measured = {f"{kind}_seconds": round(took, 3)}
+    if end == rst:
+        return Outcome(
+            Verdict.WARN,
+            f"{kind} connection: reset{at(rst)} after {seconds(took)}, with nothing unread",
+            measured=measured,
+            frames=frames(since, rst),
+        )
+    what = f"{kind} connection: FIN{at(end)} after {seconds(took)}"
+    return with_goodbye(Outcome(Verdict.PASS, what, measured=measured, frames=frames(since, end)), peer)
+
+
+# ---- idle-race
+
+
+async def idle_race(stage: Stage) -> Outcome:
+    request = stage.dialogue.request
+    assert request is not None  # the check needs one
+    control, *probes = await asyncio.gather(*(stage.idle() for _ in range(1 + PROBES)))
+    await asyncio.sleep(CONTROL)
+    again = await stage.asked(control, request)
+    good = await control.replied(again, SPARE)
+    if not good:
+        await stage.cut()
+        end = control.seen.server_end
+        how = (
+            "nothing more" if end is None else ("RST" if end == control.seen.server_rst else "FIN") + at(end)
+        )
+        return Outcome(
+            Verdict.FAIL,
+            f"a second request {seconds(CONTROL)} after the first one's reply drew "
+            f"{control.reply_seen(again)}, "
+            f"then {how}",
+            "the server says that it keeps the connection, and loses each client's second request",
+            "read and answer on every connection that is kept; else say Connection: close",
+            {"second_request": "lost"},
+            frames(end),
+        )
+    await stage.until(lambda: all(peer.ended for peer in probes), stage.plan.idle)
+    fired = [peer.silent_for for peer in probes if peer.ended]
+    if len(fired) < PROBES:
+        await stage.cut()
+        return Outcome(
+            Verdict.INFO,
+            f"no idle timeout within {seconds(stage.plan.idle)}; a request {seconds(CONTROL)} after a "
+            "reply was "
+            "answered",
+            measured={"second_request": "answered", "timeout_seconds": None},
+        )
+    for peer in probes:
+        peer.close()
+    racers = await asyncio.gather(*(stage.idle() for _ in range(RACERS)))
+    first, last = min(fired) - BEFORE, max(fired) + AFTER
+    step = (last - first) / (RACERS - 1)
+    late = await asyncio.gather(
+        *(_ask_at(stage, peer, first + number * step) for number, peer in enumerate(racers))
+    )
+    await stage.until(lambda: all(one.reply.complete or peer.ended for peer, one in late), SPARE)
+    ended = [peer for peer, _ in late if peer.ended]
+    for peer in ended:  # TLS: a server that said goodbye may wait for ours before its FIN
+        peer.close()
+    await stage.until(lambda: all(peer.kernel is None for peer in ended), SETTLED)
+    await stage.cut()
+    return _raced(stage, sum(fired) / len(fired), late)
+
+
+async def _ask_at(stage: Stage, peer: Peer, after: float) -> tuple[Peer, Asked]:
+    """Ask when it has been idle for so many seconds."""
+    request = stage.dialogue.request
+    assert request is not None
+    loop = asyncio.get_running_loop()
+    due = loop.create_future()
+    left = after - peer.silence
+    timer = loop.call_later(max(0.0, left), due.set_result, None)
+    try:
+        await due
+    finally:
+        timer.cancel()
+    return peer, await stage.asked(peer, request)
+
+
+def _raced(stage: Stage, timeout: float, late: list[tuple[Peer, Asked]]) -> Outcome:
+    """Who was answered, who met a connection that was closed already, and who was closed upon."""
+    answered = closed_before = 0
+    lost: list[tuple[float, Mark, Mark]] = []
+    stuck: list[Mark | None] = []
+    for peer, asked in late:
+        seen = peer.seen
+        end, request = seen.server_end, seen.byte(asked.request_begins, by_client=True)
+        if peer.reply_seen(asked).complete:
+            answered += 1
+        elif end is None:
+            stuck.append(request)
+        elif request is None or end.frame < request.frame:
+            closed_before += 1
+        else:
+            lost.append((between(request, end), request, end))
+    keep_alive = late[0][0].asked[0].reply.keep_alive
+    widest, *around = max(lost, default=(0.0,))
+    measured = {
+        "timeout_seconds": round(timeout, 3),
+        "requests": len(late),
+        "answered": answered,
+        "closed_before": closed_before,
+        "lost": len(lost),
+        "widest_gap_seconds": round(widest, 6),
+        "keep_alive_field": keep_alive,
+    }
+    told = f"{len(late)} requests around the {seconds(timeout)} timeout"
+    counts = f"{answered} answered, {closed_before} after the close, {len(lost)} taken and closed upon"
+    if stuck:
+        return Outcome(
+            Verdict.FAIL,
+            f"{told}: {len(stuck)} taken{at(stuck[0])}, neither answered nor closed within {seconds(SPARE)}",
+            "a client waits for ever for its reply",
+            "close the connection when its idle timeout fires, or serve what came meanwhile",
+            measured,
+            frames(*stuck),
+        )
+    if widest > WIDE:
+        return Outcome(
+            Verdict.WARN,
+            f"{told}: {counts}, up to {seconds(widest)} after it came{at(*around)}",
+            measured=measured,
+            frames=frames(*around),
+        )
+    field = f"; it announces `Keep-Alive: {keep_alive}`" if keep_alive else ""
+    return Outcome(Verdict.PASS, f"{told}: {counts}{field}", measured=measured)
+
+
+# ---- keepalive-option
+
+
+async def keepalive_option(stage: Stage) -> Outcome:
+    peer = await (stage.idle() if stage.known.keeps else stage.fresh())
+    await asyncio.sleep(NOTICED / 2)
+    row, options = peer.kernel, stage.options(peer)
+    await stage.cut()
+    if options is None and row is None:
+        return Outcome(Verdict.INCONCLUSIVE, "the kernel has no socket of the server's end any more")
+    if options is None:
+        assert row is not None
+        armed = row.timer.name == "KEEPALIVE"
+        what = f"armed, the first probe after {seconds(row.timer_ms / 1000)}" if armed else "not armed"
+        return Outcome(
+            Verdict.PASS if armed else Verdict.INFO, f"{what} (sock_diag's timer)", measured={"armed": armed}
+        )
+    if not options.keepalive:
+        return Outcome(
+            Verdict.INFO,
+            "not armed: only the server's own timeouts notice a client that is gone",
+            measured={"armed": False},
+        )
+    measured = {
+        "armed": True,
+        "idle_seconds": options.idle,
+        "interval_seconds": options.interval,
+        "probes": options.probes,
+        "gives_up_seconds": options.gives_up,
+    }
+    numbers = (
+        f"armed: first probe after {seconds(options.idle)}, then every {seconds(options.interval)}, "
+        f"{plural(options.probes, 'probe')}: gives up after {seconds(options.gives_up)}"
+    )
+    if options.idle > USUAL_PROBE:
+        return Outcome(
+            Verdict.INFO,
+            f"{numbers}. Load balancers and NAT forget idle connections after minutes: "
+            "at the kernel's default it keeps none alive",
+            measured=measured,
+        )
+    return Outcome(Verdict.PASS, numbers, measured=measured)
+
+
+CHECKS: Final = (
+    Check(
+        id="idle-timeout",
+        question="When does the server end connections on which nothing happens, and how?",
+        does="a client that never sent a byte, and one that was served, stay connected and say nothing",
+        measures="seconds from the last packet of the exchange (or the handshake) to FIN; FIN or RST",
+        passes="FIN within --idle",
+        warns="RST with nothing unread; in TLS, no close_notify before the FIN",
+        fails="",
+        informs="still open after --idle: what its timeout is, if any, cannot be said",
+        source="RFC 9112, 9.5; RFC 8446, 6.1",
+        hurts="a client that sends at that moment gets ECONNRESET, and logs fill with errors that are none",
+        change="close() idle connections; no SO_LINGER {1, 0}, no reset_timedout_connection",
+        perform=idle_timeout,
+        waits=lambda plan, survey: plan.idle,
+    ),
+    Check(
+        id="idle-race",
+        question="What becomes of a request that is sent just as the idle timeout fires?",
+        does=f"{PROBES} idle clients find out when it fires; {RACERS} others ask within some milliseconds "
+        "of it",
+        measures="requests answered, sent after the close, and taken but closed upon; the widest gap of "
+        "those",
+        passes=f"answered, or the close came first; gaps up to {WIDE * 1000:g} ms are the race that no "
+        "server wins",
+        warns="requests are taken by the kernel and closed upon long after: the server decides early or "
+        "closes late",
+        fails="a request is neither answered nor closed upon; or one long before the timeout is lost",
+        informs="no idle timeout within --idle",
+        source="RFC 9112, 9.5 and 9.3.1",
+        hurts="502s at a proxy whose own idle timeout is longer: it cannot know whether a POST was executed",
+        change="look for a request once more before closing; announce Keep-Alive: timeout=N; let the "
+        "proxy's timeout "
+        "be the shorter one",
+        perform=idle_race,
+        needs=(Need.REQUEST, Need.KEEPS),
+        waits=lambda plan, survey: 1.5 * plan.idle,
+    ),
+    Check(
+        id="keepalive-option",
+        question="Does the server have its kernel probe silent connections, and how soon?",
+        does="a client stays connected",
+        measures="SO_KEEPALIVE and its three numbers, by getsockopt() on the server's own socket "
+        "(pidfd_getfd)",
+        passes=f"armed, the first probe within {USUAL_PROBE / 60:g} min",
+        warns="",
+        fails="",
+        informs="not armed; or armed with the kernel's two hours, which no middlebox waits for",
+        source="RFC 9293, 3.8.4; RFC 1122, 4.2.3.6; tcp(7)",
+        hurts="",
+        change="",
+        perform=keepalive_option,
+        needs=(Need.LOCAL,),
+        waits=lambda plan, survey: 0.5,
+    ),
+)

@@ -1,0 +1,342 @@
+"""What the server leaves behind: processes, its port, descriptors."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from ...errors import TargetError
+from ...tcp.states import State
+from ..outcome import Outcome, Verdict, plural, seconds
+from ..peer import Peer
+from ..seen import at, between, frames
+from ..stage import Stage
+from ..survey import ANSWER_SECONDS
+from ..target import find_listener
+from .misbehaving import NOTICED
+from .table import Check, Need
+
+EACH: Final = 10
+"""Connections of each kind."""
+
+SETTLED: Final = 1.5
+"""Seconds after which descriptors that are to be closed are."""
+
+
+# ---- kill
+
+
+async def kill(stage: Stage) -> Outcome:
+    if stage.case == "all":
+        return await _kill_all(stage)
+    if len(stage.pids()) == 1:
+        await stage.cut()
+        return Outcome(Verdict.SKIPPED, "it is one process")
+    killed = stage.kill(all_of_it=False)
+    gone = await stage.target.gone(stage.plan.grace)
+    left = stage.target.names()
+    if gone:
+        when = stage.target.all_ended_ns
+        await stage.cut()
+        took = between(killed, when) if when is not None else 0.0
+        return Outcome(
+            Verdict.PASS,
+            f"master alone: the others left {seconds(took)} later",
+            measured={"orphans_seconds": round(took, 3)},
+        )
+    listens = bool(find_listener(stage.kernel, stage.address[1]))
+    late = stage.peer()
+    served = await late.connect() == "connected"
+    if served and stage.dialogue.request is not None:
+        served = await late.replied(await stage.asked(late, stage.dialogue.request), ANSWER_SECONDS)
+    await stage.cut()
+    do = "listening and serving" if served else "listening and serving nobody" if listens else "running"
+    return Outcome(
+        Verdict.WARN if served or not listens else Verdict.FAIL,
+        f"master alone: {plural(len(left), 'process', 'processes')} {do} {seconds(stage.plan.grace)} later: "
+        f"{', '.join(left)}",
+        "after a crash of the master (or the OOM killer) its workers keep the port: the next start fails "
+        "with "
+        "EADDRINUSE, or old and new code serve side by side",
+        "let workers end with their master (PR_SET_PDEATHSIG, a pipe); or have the supervisor kill the whole "
+        "group (systemd: KillMode=control-group or mixed)",
+        {"orphans": len(left), "orphans_serve": served},
+        frames(late.seen.server_end),
+    )
+
+
+async def _kill_all(stage: Stage) -> Outcome:
+    """The kernel closes for the dead: a control, which a server can hardly fail."""
+    peers = [await stage.fresh()]
+    if stage.known.keeps:
+        peers.append(await stage.idle())
+    killed = stage.kill(all_of_it=True)
+    gone = await stage.target.gone(stage.plan.grace)
+    for peer in peers:
+        await peer.over(NOTICED)
+    free = await stage.until(lambda: not find_listener(stage.kernel, stage.address[1]), NOTICED)
+    await stage.cut()
+    ends = [peer.seen.server_end for peer in peers]
+    marks = [end for end in ends if end is not None]
+    measured = {"gone": gone, "port_free": free, "connections_ended": len(marks)}
+    if not (gone and free) or len(marks) < len(peers):
+        return Outcome(
+            Verdict.FAIL,
+            f"all: {len(marks)} of {len(peers)} connections ended, the port "
+            f"{'free' if free else 'taken'}, still running: {', '.join(stage.target.names()) or 'nobody'}",
+            measured=measured,
+            frames=frames(*ends),
+        )
+    longest = max(between(killed, mark) for mark in marks)
+    return Outcome(
+        Verdict.PASS,
+        f"all: {plural(len(marks), 'connection')} ended within {seconds(longest)}{at(*marks)}, port free",
+        measured=measured,
+        frames=frames(*marks),
+    )
+
+
+# ---- rebind
+
+
+async def rebind(stage: Stage) -> Outcome:
+    peer = await stage.fresh()
+    stage.kill(all_of_it=True)
+    await stage.target.gone(stage.plan.grace)
+    await peer.over(NOTICED)
+    peer.close()
+    row = peer.kernel
+    await stage.until(lambda: (row := peer.kernel) is None or row.state is State.TIME_WAIT, NOTICED)
+    row = peer.kernel
+    waiting = row is not None and row.state is State.TIME_WAIT
+    plain, reusing = _bind(stage.address, reuse=False), _bind(stage.address, reuse=True)
+    measured: dict[str, object] = {"time_wait": waiting, "bind_plain": plain, "bind_reuseaddr": reusing}
+    fin = (
+        "a connection of the killed server is in TIME_WAIT"
+        if waiting
+        else "no connection was left in TIME_WAIT"
+    )
+    try:
+        again = await stage.start()
+        measured["start_seconds"] = round(again, 3)
+    except TargetError as error:
+        await stage.cut()
+        return Outcome(
+            Verdict.FAIL,
+            f"{fin} (bind() without SO_REUSEADDR: {plain}, with it: {reusing}), and {error}",
+            measured=measured,
+            frames=frames(peer.seen.server_end),
+        )
+    served = True
+    if stage.dialogue.request is not None:
+        late = await stage.connect()
+        served = await late.replied(await stage.asked(late, stage.dialogue.request), ANSWER_SECONDS)
+    await stage.cut()
+    if not waiting:
+        return Outcome(Verdict.INCONCLUSIVE, f"{fin}: nothing was put to the test", measured=measured)
+    if not served:
+        return Outcome(
+            Verdict.FAIL, f"{fin}; started again it listens, and did not answer", measured=measured
+        )
+    return Outcome(
+        Verdict.PASS,
+        f"listens again after {seconds(again)}, though {fin} (bind() without SO_REUSEADDR: {plain})",
+        measured=measured,
+        frames=frames(peer.seen.server_end),
+    )
+
+
+def _bind(address: tuple[str, int], *, reuse: bool) -> str:
+    """What bind() says to a program that wants this port now."""
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
+        try:
+            sock.bind(address)
+        except OSError as error:
+            return errno.errorcode.get(error.errno or 0, str(error))
+    return "ok"
+
+
+# ---- descriptor-leak
+
+
+async def descriptor_leak(stage: Stage) -> Outcome:
+    kinds = _kinds(stage)
+    for use in kinds.values():  # what is opened once and kept is open from here on
+        await use(await stage.connect())
+    await _settle(stage, 0)
+    before = stage.descriptors()
+    grown: dict[str, int] = {}
+    sofar = before
+    for kind, use in kinds.items():
+        peers = [await stage.connect() for _ in range(EACH)]
+        await asyncio.gather(*(use(peer) for peer in peers))
+        now = await _settle(stage, sofar)
+        grown[kind] = now - sofar
+        sofar = now
+    if sofar > before:
+        await stage.until(lambda: stage.descriptors() <= before, stage.plan.idle)
+    after = stage.descriptors()
+    ended = bool(stage.targets) and stage.target.main_ended
+    held = len(stage.kernel.dump(states={State.CLOSE_WAIT}, ports=(stage.address[1],)))
+    await stage.cut()
+    measured = {
+        "connections_each": EACH,
+        "before": before,
+        "after": after,
+        "close_wait": held,
+        "grown": grown,
+    }
+    total = EACH * len(kinds)
+    if ended:
+        return Outcome(
+            Verdict.FAIL,
+            f"the server ended ({stage.target.exit_status}) while {total} connections came and went",
+            measured=measured,
+        )
+    leaks = [f"{kind} ({count})" for kind, count in grown.items() if count >= EACH // 2]
+    if after - before >= EACH // 2:
+        return Outcome(
+            Verdict.FAIL,
+            f"{before} descriptors before, {after} after {total} connections that are all over; after "
+            "clients that "
+            f"{', '.join(leaks) or 'came and went'}; {held} in CLOSE_WAIT",
+            measured=measured,
+        )
+    late = " (late, by a timeout)" if leaks else ""
+    return Outcome(
+        Verdict.PASS,
+        f"{before} descriptors before, {after} after {total} connections of {len(kinds)} kinds{late}",
+        measured=measured,
+    )
+
+
+async def _settle(stage: Stage, wanted: int) -> int:
+    """Wait until no more descriptors are open than `wanted`, or it has had its time; how many there are."""
+    await stage.until(lambda: stage.descriptors() <= wanted, SETTLED)
+    return stage.descriptors()
+
+
+def _kinds(stage: Stage) -> dict[str, Callable[[Peer], Awaitable[None]]]:
+    """What clients do with a connection before it is over."""
+    dialogue, under_way = stage.dialogue, stage.known.under_way
+
+    async def served(peer: Peer) -> None:
+        assert dialogue.request is not None
+        await peer.replied(await stage.asked(peer, dialogue.request), ANSWER_SECONDS)
+
+    async def say_nothing(peer: Peer) -> None:
+        peer.close()
+
+    async def ask_and_close(peer: Peer) -> None:
+        await served(peer)
+        peer.close()
+
+    async def half_close(peer: Peer) -> None:
+        await served(peer)
+        peer.half_close()
+        await peer.over(NOTICED)
+        peer.close()
+
+    async def be_told_to_close(peer: Peer) -> None:
+        assert dialogue.last is not None
+        await peer.ask(dialogue.last)
+        await peer.over(NOTICED)
+        peer.close()
+
+    async def reset_at_once(peer: Peer) -> None:
+        await stage.until(lambda: (row := peer.kernel) is None or bool(row.inode), NOTICED)
+        peer.reset()
+
+    async def ask_and_reset(peer: Peer) -> None:
+        await served(peer)
+        peer.reset()
+
+    async def reset_half_way(peer: Peer) -> None:
+        assert dialogue.stalled is not None
+        await peer.send(dialogue.stalled)
+        await stage.until(
+            lambda: (row := peer.kernel) is None or (bool(row.inode) and not row.rqueue), NOTICED
+        )
+        peer.reset()
+
+    async def reset_before_the_reply(peer: Peer) -> None:
+        assert under_way is not None
+        await stage.asked(peer, under_way.request)
+        await stage.until(
+            lambda: (row := peer.kernel) is None or (bool(row.inode) and not row.rqueue), NOTICED
+        )
+        peer.reset()
+
+    kinds: dict[str, Callable[[Peer], Awaitable[None]]] = {"say nothing": say_nothing}
+    if dialogue.request is not None:
+        kinds |= {"ask and close": ask_and_close, "half-close": half_close}
+    if dialogue.last is not None:
+        kinds["ask with Connection: close"] = be_told_to_close
+    kinds["reset at once"] = reset_at_once
+    if dialogue.request is not None:
+        kinds["ask and reset"] = ask_and_reset
+    if dialogue.stalled is not None:
+        kinds["reset in the middle of a request"] = reset_half_way
+    if under_way is not None:
+        kinds["reset while the reply is due"] = reset_before_the_reply
+    return kinds
+
+
+CHECKS: Final = (
+    Check(
+        id="kill",
+        question="Killed with SIGKILL, what stays behind?",
+        does="SIGKILL for the main process alone, and in another run for all",
+        measures="processes left, whether they listen and serve; how connections end; whether the port is "
+        "free",
+        passes="the others leave too, within the grace; all killed: connections ended, port free",
+        warns="workers go on listening and serving without their master",
+        fails="workers go on listening and serve nobody",
+        informs="",
+        source="RFC 9293, 3.10.4 (the kernel closes for a dead process); systemd.kill(5), KillMode=",
+        hurts="orphaned workers hold the port and accept connections that nobody serves",
+        change="let workers end with their master",
+        perform=kill,
+        needs=(Need.OWN,),
+        waits=lambda plan, survey: 1.0 if survey.processes < 2 else plan.grace / 2,
+        cases=("master alone", "all"),
+    ),
+    Check(
+        id="rebind",
+        question="Can the server be started again at once, while old connections are in TIME_WAIT?",
+        does="SIGKILL with a connection open, so that the server's end is the one in TIME_WAIT; then a new "
+        "start",
+        measures="the kernel's TIME_WAIT; bind() with and without SO_REUSEADDR; whether the server comes up",
+        passes="it listens and serves",
+        warns="",
+        fails="it does not come up: EADDRINUSE for 60 s",
+        informs="",
+        source="RFC 9293, 3.6.1 (2 MSL); socket(7): SO_REUSEADDR",
+        hurts="after a crash the service is down for a minute, restart after restart",
+        change="setsockopt(SO_REUSEADDR) before bind()",
+        perform=rebind,
+        needs=(Need.OWN,),
+        waits=lambda plan, survey: 1.0 + survey.start_seconds,
+    ),
+    Check(
+        id="descriptor-leak",
+        question="Are all descriptors closed again, however the client leaves?",
+        does=f"{EACH} connections of each kind: silent, served, half-closed, reset at every stage",
+        measures="the descriptors of all of the server's processes before and after, and after each kind",
+        passes="as many as before, at the latest when its idle timeouts have fired",
+        warns="",
+        fails=f"{EACH // 2} or more are left: some kind of connection leaks",
+        informs="",
+        source="close(2); after a reset the socket leaves the kernel's tables, the descriptor does not",
+        hurts="in the end accept() fails with EMFILE and nobody is served, hours after the cause",
+        change="close() in a finally, on every path: end of file, error, reset, timeout",
+        perform=descriptor_leak,
+        needs=(Need.LOCAL,),
+        waits=lambda plan, survey: 4.0 + (survey.under_way.seconds if survey.under_way else 0.0),
+    ),
+)

@@ -1,0 +1,256 @@
+"""The server is told to stop: what becomes of the connections that it has, idle or busy."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any, Final
+
+from ..outcome import Outcome, Verdict, alike, plural, seconds, together
+from ..peer import Asked, Peer, with_goodbye
+from ..replies import Reply
+from ..seen import at, between, frames
+from ..stage import Stage
+from .table import Check, Need
+
+TAKEN: Final = 1.0
+"""Seconds within which a server that is not busy has read a request."""
+
+UNDER_WAY: Final = 0.2
+"""Seconds from there until its handler is at work, whatever lies in between."""
+
+HELD: Final = 0.5
+"""Seconds after the signal at which a request that was held back is completed."""
+
+CASES: Final = ("one in flight", "two in flight")
+
+HANGS: Final = "each deploy waits for the supervisor's SIGKILL"
+
+
+async def stop_idle(stage: Stage) -> Outcome:
+    return await _stop_with(stage, await stage.idle(), "idle")
+
+
+async def stop_fresh(stage: Stage) -> Outcome:
+    peer = await stage.fresh()
+    row = peer.kernel
+    return await _stop_with(stage, peer, "fresh" if row and row.inode else "not yet accepted")
+
+
+async def _stop_with(stage: Stage, peer: Peer, kind: str) -> Outcome:
+    """The stop signal with one connection open on which nothing is under way."""
+    told = stage.stop()
+    gone = await leave(stage, [peer])
+    left = stage.target.names()
+    await stage.cut()
+    seen = peer.seen
+    end, fin = seen.server_end, seen.server_fin
+    measured = _ended(stage, told) | {"fin_seconds": None if fin is None else round(between(told, fin), 6)}
+    grace = seconds(stage.plan.grace)
+    signal = stage.plan.stop.name
+    if end is not None and end != fin and not seen.client_rst:
+        rst = seen.server_rst
+        verdict = Verdict.WARN if gone else Verdict.FAIL
+        return Outcome(
+            verdict,
+            f"the {kind} connection was reset{at(rst)} {seconds(between(told, end))} after {signal}, with "
+            f"nothing unread{'' if gone else _still(stage, left)}",
+            "a client that sends its next request at that moment gets ECONNRESET and cannot know whether it "
+            "was executed; logs fill with resets at each deploy",
+            "close() the connection (FIN) instead of aborting it",
+            measured | {"reset": True},
+            frames(rst),
+        )
+    if not gone:
+        closed = f"FIN{at(fin)} {seconds(between(told, fin))} after {signal}, but" if fin else "no FIN, and"
+        return Outcome(
+            Verdict.FAIL,
+            f"{closed} {grace} after {signal} with one {kind} connection open{_still(stage, left)}",
+            measured=measured,
+            frames=frames(fin),
+        )
+    if fin is None:
+        return Outcome(
+            Verdict.WARN,
+            f"the server left {seconds(measured['exit_seconds'])} after {signal}, without a word on the "
+            f"{kind} connection: its client learns of it with its next byte",
+            "a client waits on a connection that no longer exists, until its own timeout",
+            "accept what is in the queue, and close it, before the listener is closed",
+            measured,
+        )
+    gone_after = seconds(measured["exit_seconds"])
+    what = f"FIN{at(fin)} {seconds(between(told, fin))} after {signal}, all processes gone after {gone_after}"
+    return with_goodbye(Outcome(Verdict.PASS, what, measured=measured, frames=frames(fin)), peer)
+
+
+# ---- stop-in-flight
+
+
+async def stop_in_flight(stage: Stage) -> Outcome:
+    under_way = stage.known.under_way
+    assert under_way is not None  # the check needs one
+    count = CASES.index(stage.case) + 1
+    clients: list[tuple[Peer, Asked]] = []
+    for _ in range(count):
+        peer = await stage.connect()
+        clients.append((peer, await stage.asked(peer, under_way.request)))
+    if not await stage.until(lambda: all(taken(peer) for peer, _ in clients), TAKEN):
+        await stage.cut()
+        busy = sum(taken(peer) for peer, _ in clients)
+        return Outcome(Verdict.SKIPPED, f"{stage.case}: the server takes {plural(busy, 'request')} at a time")
+    await asyncio.sleep(min(UNDER_WAY, under_way.seconds / 3) if not under_way.request.rest else UNDER_WAY)
+    if any(asked.reply.complete for _, asked in clients):
+        await stage.cut()
+        return Outcome(Verdict.INCONCLUSIVE, f"{stage.case}: the reply was there before the signal")
+    told = stage.stop()
+    if under_way.request.rest:
+        await asyncio.sleep(HELD)
+        for peer, asked in clients:
+            if not peer.ended:
+                await peer.finish(asked)
+    gone = await leave(stage, [peer for peer, _ in clients])
+    left = stage.target.names()
+    await stage.cut()
+    parts = [_answered(stage, told, peer, asked, under_way.reply) for peer, asked in clients]
+    if not gone:
+        parts.append(
+            Outcome(
+                Verdict.FAIL,
+                _still(stage, left).removeprefix("; "),
+                HANGS,
+                "leave when the last reply is out",
+            )
+        )
+    outcome = together(alike(parts), **_ended(stage, told))
+    case = stage.case.replace(" ", "_")
+    return replace(
+        outcome,
+        what=f"{stage.case}: {outcome.what}",
+        measured={f"{case}_{key}": value for key, value in outcome.measured.items()},
+    )
+
+
+def taken(peer: Peer) -> bool:
+    """Whether the server has accepted the connection and read all that was sent on it."""
+    row = peer.kernel
+    return row is not None and bool(row.inode) and row.rqueue == 0
+
+
+def _answered(stage: Stage, told: int, peer: Peer, asked: Asked, expected: Reply) -> Outcome:
+    """One request that was under way at the stop, against the reply that it draws undisturbed."""
+    seen, reply = peer.seen, peer.reply_seen(asked)
+    end, rst, fin = seen.server_end, seen.server_rst, seen.server_fin
+    measured = {"reply": str(reply)}
+    if not reply.complete or reply.status != expected.status:
+        how = "the connection is still open" if end is None else "RST" if end == rst else "FIN"
+        when = f" {seconds(between(told, end))} after {stage.plan.stop.name}" if end else ""
+        want = f" (undisturbed it draws {expected})"
+        return Outcome(
+            Verdict.FAIL, f"{reply}, then {how}{when}{want}", measured=measured, frames=frames(end)
+        )
+    if rst is not None and (fin is None or rst.time_ns < fin.time_ns):
+        return Outcome(
+            Verdict.FAIL,
+            f"{reply}, and RST behind it",
+            "the reset overtakes the reply: what the client has not read yet is gone",
+            "close() without SO_LINGER {1, 0}, and not before what was received has been read",
+            measured,
+            frames(rst),
+        )
+    if fin is None:
+        return Outcome(Verdict.FAIL, f"{reply}, but no FIN behind it", HANGS, measured=measured)
+    first = seen.byte(asked.begins, by_client=False)
+    could_know = first is None or first.time_ns > told
+    if stage.dialogue.protocol == "http" and not reply.last and could_know:
+        return Outcome(
+            Verdict.WARN,
+            f"{reply}, without Connection: close, and then FIN",
+            "the client puts the connection back into its pool, and its next request meets the close",
+            "say Connection: close in every reply from the stop signal on",
+            measured,
+            frames(fin),
+        )
+    return Outcome(Verdict.PASS, f"{reply}, then FIN", measured=measured, frames=frames(fin))
+
+
+async def leave(stage: Stage, peers: list[Peer]) -> bool:
+    """Wait for the server's end, as polite clients do: who sees EOF closes.  Whether it left in time."""
+
+    def all_gone() -> bool:
+        for peer in peers:
+            if peer.ended:
+                peer.close()
+        return stage.target.all_ended_ns is not None
+
+    return await stage.until(all_gone, stage.plan.grace)
+
+
+def _ended(stage: Stage, told: int) -> dict[str, Any]:
+    """When and how the server ended."""
+    when = stage.target.all_ended_ns
+    return {
+        "exit_seconds": None if when is None else round(between(told, when), 6),
+        "exit_status": stage.target.exit_status,
+    }
+
+
+def _still(stage: Stage, left: list[str]) -> str:
+    """Who is left; a wrapper that took the signal and did not hand it on is told of."""
+    alone = "; the command itself has ended (a shell? write `exec` before its last command)"
+    hint = alone if left and stage.target.main_ended else ""
+    return f"; still running: {', '.join(left) or 'nobody'}{hint}"
+
+
+CHECKS: Final = (
+    Check(
+        id="stop-idle",
+        question="Told to stop, does the server close idle keep-alive connections and leave?",
+        does="a client is served and keeps its connection; the stop signal; the client closes on end of file",
+        measures="seconds from the signal to FIN, and until no process is left",
+        passes="FIN, and every process gone, within the grace",
+        warns="RST with nothing unread: no data is lost, but a request just sent is",
+        fails="no FIN, or a process left, when the grace is over: SIGKILL comes next",
+        informs="",
+        source="RFC 9112, 9.6; systemd.kill(5), docker stop",
+        hurts="each deploy hangs until the supervisor's SIGKILL, which then cuts off whatever is under way",
+        change="on the stop signal close every connection that has no request under way, then wait for the "
+        "others",
+        perform=stop_idle,
+        needs=(Need.OWN, Need.REQUEST, Need.KEEPS),
+        waits=lambda plan, survey: 2.0,
+    ),
+    Check(
+        id="stop-fresh",
+        question="Told to stop, does the server close connections that never sent a byte?",
+        does="a client connects and says nothing; the stop signal; the client closes on end of file",
+        measures="seconds from the signal to FIN, and until no process is left",
+        passes="FIN, and every process gone, within the grace",
+        warns="RST, or no word at all: the connection is gone and its client is not told in order",
+        fails="no FIN, or a process left, when the grace is over",
+        informs="",
+        source="RFC 9112, 9.6; browsers and load balancers open connections ahead of use (preconnect)",
+        hurts="one preconnected browser or pool connection holds up each deploy until SIGKILL",
+        change="count a connection idle from accept() on, not from its first reply on",
+        perform=stop_fresh,
+        needs=(Need.OWN,),
+        waits=lambda plan, survey: 2.0,
+    ),
+    Check(
+        id="stop-in-flight",
+        question="Are requests under way answered in full before the server leaves?",
+        does="one client, and in another run two, wait for a slow reply (or still send their request) at the "
+        "stop signal",
+        measures="the reply as the wire carries it, FIN or RST behind it, seconds until no process is left",
+        passes="the status and the whole body that it draws undisturbed, then FIN, then the server's end",
+        warns="the reply does not say Connection: close",
+        fails="cut short, reset, another status, or still running when the grace is over",
+        informs="",
+        source="RFC 9112, 9.6 (Connection: close, and how to close)",
+        hurts="every deploy breaks the requests that are under way at that moment",
+        change="on the stop signal close the listener, finish what is under way, close, and only then exit",
+        perform=stop_in_flight,
+        needs=(Need.OWN, Need.UNDER_WAY),
+        waits=lambda plan, survey: 2.0 + (survey.under_way.seconds if survey.under_way else 0.0),
+        cases=CASES,
+    ),
+)

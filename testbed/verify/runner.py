@@ -1,0 +1,215 @@
+"""All checks of a server, side by side, each against a server of its own in a network of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ..errors import CapabilityError, Error, TargetError, UsageError
+from ..net import sysctl
+from ..net.private import enter_private_network
+from ..net.workers import Job, Tell, side_by_side
+from .artifacts import save
+from .checks import Check, find_check, missing
+from .dialogue import dialogue_of
+from .outcome import Outcome, Verdict, together
+from .plan import Plan
+from .result import Result
+from .stage import Stage
+from .survey import Survey, survey
+
+OVERHEAD: Final = 1.0
+"""Seconds that a check takes besides the server's start and what it waits for."""
+
+LEAVING: Final = 1.0
+"""Seconds from a server's last word to its process's end."""
+
+Progress = Callable[[str], None]
+"""Called with the id of a check that has begun."""
+
+
+def look(plan: Plan) -> Survey:
+    """Start the server once and learn how it talks.
+
+    Error handling: TargetError where it cannot be started or used, UsageError where its command cannot
+    be run, CapabilityError where this machine cannot do it.
+    """
+    for news in side_by_side([Job("survey", _look, (plan,), 1.0)], preload=__name__):
+        if news.kind == "result":
+            if isinstance(news.value, Survey):
+                return news.value
+            raise _raised(*news.value)
+        if news.kind == "lost":
+            raise TargetError("the process that looked at the server was ended from outside")
+    raise AssertionError("a job has a result or is lost")
+
+
+def estimate(check: Check, plan: Plan, known: Survey) -> float:
+    """About how many seconds one run of a check takes."""
+    return known.start_seconds + check.waits(plan, known) + OVERHEAD
+
+
+def run(
+    plan: Plan, known: Survey, checks: Sequence[Check], *, repeat: int = 1, began: Progress | None = None
+) -> Iterator[Result]:
+    """Perform checks, each `repeat` times; yields each result when all of its repeats are there."""
+    dialogue = dialogue_of(plan, known.address[0])
+    jobs: list[Job] = []
+    for check in checks:
+        reason = missing(check, plan, known, dialogue)
+        if reason:
+            yield Result(check.id, (Outcome(Verdict.SKIPPED, reason),))
+            continue
+        seconds = estimate(check, plan, known)
+        jobs += [
+            Job(check.id, _perform, (check.id, plan, known, case, number), seconds, alone=plan.attached)
+            for number in range(1, repeat + 1)
+            for case in check.cases
+        ]
+    parts: dict[str, list[_Part]] = {}
+    for job, kind, value, took in side_by_side(jobs, preload=__name__):
+        if kind == "step":
+            if began is not None:
+                began(job.name)
+            continue
+        _, _, _, case, number = job.arguments
+        if kind == "lost":
+            value = Outcome(Verdict.INCONCLUSIVE, "its process was ended from outside"), {}
+        outcome, artifacts = value
+        done = parts.setdefault(job.name, [])
+        done.append(_Part(case, number, outcome, artifacts, took))
+        if len(done) == repeat * len(find_check(job.name).cases):
+            yield _result(job.name, done)
+
+
+class _Part(NamedTuple):
+    """What came of one job."""
+
+    case: str
+    number: int
+    outcome: Outcome
+    artifacts: dict[str, str]
+    seconds: float
+
+
+def _result(name: str, parts: list[_Part]) -> Result:
+    """The cases of each repeat together; the repeats side by side."""
+    outcomes = []
+    artifacts: dict[str, str] = {}
+    cases = find_check(name).cases
+    for number in sorted({part.number for part in parts}):
+        mine = sorted((p for p in parts if p.number == number), key=lambda part: cases.index(part.case))
+        outcomes.append(together([part.outcome for part in mine]))
+        for part in mine:
+            for kind, path in part.artifacts.items():
+                label = " ".join(
+                    word for word in (kind, part.case, str(number) if number > 1 else "") if word
+                )
+                artifacts[label] = path
+    return Result(name, tuple(outcomes), sum(part.seconds for part in parts), artifacts)
+
+
+# ---- in the workers
+
+
+def _look(plan: Plan, tell: Tell) -> Survey | tuple[str, str, str]:
+    try:
+        if not plan.attached:
+            enter_private_network()
+        return asyncio.run(_survey(plan))
+    except CapabilityError as error:
+        return "capability", error.what, error.remedy
+    except UsageError as error:
+        return "usage", str(error), ""
+    except (Error, OSError) as error:
+        return "target", str(error), ""
+
+
+def _raised(kind: str, what: str, remedy: str) -> Error:
+    if kind == "capability":
+        return CapabilityError(what, remedy)
+    return UsageError(what) if kind == "usage" else TargetError(what)
+
+
+async def _survey(plan: Plan) -> Survey:
+    async with Stage(plan) as stage:
+        return await survey(stage)
+
+
+def _perform(
+    name: str, plan: Plan, known: Survey, case: str, number: int, tell: Tell
+) -> tuple[Outcome, dict[str, str]]:
+    check = find_check(name)
+    tell(name)
+    try:
+        if not plan.attached:
+            enter_private_network()
+            for key, value in check.sysctls.items():
+                sysctl.set(key, value)
+        return asyncio.run(_judged(check, plan, known, case, number))
+    except (Error, OSError) as error:
+        return Outcome(Verdict.INCONCLUSIVE, f"it broke off: {error}"), {}
+
+
+async def _judged(
+    check: Check, plan: Plan, known: Survey, case: str, number: int
+) -> tuple[Outcome, dict[str, str]]:
+    limit = 2 * estimate(check, plan, known) + 2 * (plan.grace + plan.idle + plan.start)
+    began = time.monotonic()
+    async with Stage(plan, known, case) as stage:
+        try:
+            async with asyncio.timeout(limit):
+                await stage.start(warm=True)
+                outcome = _believed(await check.perform(stage), stage)
+        except TimeoutError:
+            took = time.monotonic() - began
+            outcome = Outcome(Verdict.INCONCLUSIVE, f"it was not over after {took:.0f} s")
+        except (Error, OSError) as error:
+            outcome = await _broken_off(error, stage)
+        except Exception as error:  # a fault of ours, with whatever this server did to bring it out
+            outcome = Outcome(Verdict.INCONCLUSIVE, f"a fault in this check: {_origin(error)}: {error!r}")
+        return outcome, await _saved(check, outcome, stage, number)
+
+
+async def _broken_off(error: Error | OSError, stage: Stage) -> Outcome:
+    """A server that ends although nobody told it to has failed, whatever the check was about."""
+    ended = bool(stage.targets) and await stage.target.until(lambda: stage.target.main_ended, LEAVING)
+    if ended and not stage.signalled:
+        what = f"the server ended by itself ({stage.target.exit_status}) in the middle of the check: {error}"
+        return Outcome(
+            Verdict.FAIL,
+            what,
+            "whatever its clients did, all others lose their server",
+            "take an error on one connection for the end of that connection alone",
+        )
+    return Outcome(Verdict.INCONCLUSIVE, f"it broke off: {error}")
+
+
+def _origin(error: BaseException) -> str:
+    """File and line that raised `error`."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"
+
+
+def _believed(outcome: Outcome, stage: Stage) -> Outcome:
+    """An outcome whose capture is not whole is no outcome."""
+    recording = stage.recording
+    if recording is None or (recording.complete is not False and not recording.dropped):
+        return outcome
+    what = f"the capture lacks {recording.dropped or 'some'} packets; what it shows: {outcome.what}"
+    return Outcome(Verdict.INCONCLUSIVE, what, measured=outcome.measured)
+
+
+async def _saved(check: Check, outcome: Outcome, stage: Stage, number: int) -> dict[str, str]:
+    """Where the plan says so, the capture and its ladders."""
+    if stage.plan.out is None:
+        return {}
+    if stage.recording is None:
+        await stage.cut()
+    below = [stage.case.replace(" ", "-"), str(number) if number > 1 else ""]
+    folder: Path = stage.plan.out.joinpath(check.id, *(name for name in below if name))
+    return save(stage, check, outcome, folder)

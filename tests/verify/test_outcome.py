@@ -1,0 +1,74 @@
+"""Verdicts put together, and durations as a person reads them."""
+
+from __future__ import annotations
+
+import pytest
+
+from testbed.verify.outcome import Outcome, Verdict, alike, seconds, together, worst
+
+PASS, SKIPPED, INFO, WARN, FAIL = Verdict.PASS, Verdict.SKIPPED, Verdict.INFO, Verdict.WARN, Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0000421, "0.0 ms"),
+        (0.0004, "0.4 ms"),
+        (0.0094, "9.4 ms"),
+        (0.043, "43 ms"),
+        (0.9994, "999 ms"),
+        (0.9996, "1 s"),
+        (1.02, "1.02 s"),
+        (5.0, "5 s"),
+        (15.04, "15 s"),
+        (119.9, "119.9 s"),
+        (180, "3 min"),
+        (7200, "2 h"),
+        (7875, "2 h 11 min"),
+        (-0.5, "-500 ms"),
+    ],
+)
+def test_seconds(value: float, text: str) -> None:
+    assert seconds(value) == text
+
+
+def test_nothing_at_all_is_inconclusive() -> None:
+    assert worst([]) is Verdict.INCONCLUSIVE
+
+
+def test_a_skipped_part_says_nothing_beside_others() -> None:
+    assert worst([SKIPPED, PASS]) is PASS
+    assert worst([SKIPPED, SKIPPED]) is SKIPPED
+    assert together([Outcome(SKIPPED, "not here"), Outcome(PASS, "well")]).what == "well"
+
+
+def test_inconclusive_is_worse_than_a_warning_and_no_pass() -> None:
+    assert worst([PASS, WARN, Verdict.INCONCLUSIVE]) is Verdict.INCONCLUSIVE
+    assert Verdict.INCONCLUSIVE.bad and not WARN.bad
+
+
+def test_a_complaint_is_told_alone_with_its_own_frames_and_all_figures() -> None:
+    whole = together(
+        [
+            Outcome(PASS, "one is well", measured={"one": 1}, frames=(1,)),
+            Outcome(FAIL, "two is not", "it hurts", "change it", {"two": 2}, (7, 5)),
+            Outcome(FAIL, "nor is three", frames=(6,)),
+        ],
+        more=3,
+    )
+    assert whole == Outcome(
+        FAIL, "two is not; nor is three", "it hurts", "change it", {"more": 3, "one": 1, "two": 2}, (5, 6, 7)
+    )
+
+
+def test_where_nothing_is_wrong_all_is_told() -> None:
+    assert together([Outcome(PASS, "well"), Outcome(INFO, "so it is")]).what == "so it is; well"
+
+
+def test_alike_become_one() -> None:
+    parts = [
+        Outcome(PASS, "refused", frames=(9,)),
+        Outcome(PASS, "served"),
+        Outcome(PASS, "refused", frames=(3,)),
+    ]
+    assert [part.what for part in alike(parts)] == ["refused (frames 3, 9)", "served"]
