@@ -38,11 +38,11 @@ class JudgedLab(Lab):
             self.progress(self.steps[-1].text)
 
 
-def lab_of(scenario: Scenario) -> JudgedLab:
-    """The lab that a scenario is played in."""
+def lab_of(scenario: Scenario, kind: type[JudgedLab] = JudgedLab) -> JudgedLab:
+    """The lab that a scenario is played in; `kind` is its class."""
     if not scenario.hosts:
-        return JudgedLab(interface=scenario.interface)
-    return JudgedLab(
+        return kind(interface=scenario.interface)
+    return kind(
         net="hosts",
         link=scenario.link,
         capture_at=scenario.capture_at,
@@ -112,7 +112,9 @@ def judge_experiment(scenario: Scenario, experiment: Experiment, during: list[Ch
     if not count:
         return checks
     compared = [
-        experiment.check_transcript(expected, exact=scenario.exact, connection=connection)
+        experiment.check_transcript(
+            expected, exact=scenario.exact, connection=connection, elastic=scenario.elastic
+        )
         for expected, connection in zip(scenario.transcripts, experiment.connections, strict=False)
     ]
     checks.append(next((c for c in compared if c.verdict is not Verdict.PASS), compared[0]))

@@ -16,6 +16,7 @@ from typing import Literal
 
 from ..errors import UsageError
 from ..lab import Check, Experiment, Lab
+from ..wire.notation import Direction
 
 SECTIONS: tuple[tuple[str, str], ...] = (
     ("opening", "Opening"),
@@ -44,6 +45,8 @@ class Scenario:
                 began, where these differ
     lesson      what to take from it, in a sentence or two
     exact       hold the segments one by one, not only what they mean
+    elastic     the directions in which buffers decide how much is sent: `transcript` is one that may be
+                seen, and of the amounts `after` says what must be
     findings    the codes that must be found; no other error or warning may be
     connections how many connections there must be
     attempts    how often it may be tried where the machine's speed decides what the kernel does, such
@@ -71,6 +74,7 @@ class Scenario:
     transcript: str | tuple[str, ...]
     lesson: str
     exact: bool = False
+    elastic: tuple[Direction, ...] = ()
     findings: tuple[str, ...] = ()
     connections: int = 1
     attempts: int = 1
