@@ -141,7 +141,8 @@ def judge_experiment(scenario: Scenario, experiment: Experiment, during: list[Ch
             checks.append(counts)
     if scenario.reset:
         checks.append(_check_reason(scenario.reset, experiment))
-    checks.extend(scenario.after(experiment))
+    if count == scenario.connections:  # it tells one from the other by their order
+        checks.extend(scenario.after(experiment))
     return checks
 
 
