@@ -112,6 +112,9 @@ class AcknowledgesAtOnce(Impatient):
 class PassesAll(Impatient):
     """Its link does nothing to any segment."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "link": ()})
+
     @property
     def link(self) -> Link:
         link = super().link
@@ -270,7 +273,7 @@ TWINS = (
     Twin("zero-window", Roomy, "window 0 in frames [], probes [], updates []"),
     Twin("delayed-ack", AcknowledgesAtOnce, "an ACK came by itself before the reply"),
     Twin("close-with-unsent-data", Roomy, "s before"),
-    Twin("fin-wait-2-timeout", Otherwise, "it lasted 0.", {"tcp_fin_timeout": 60}),
+    Twin("fin-wait-2-timeout", Otherwise, "was still there after 0.5 s", {"tcp_fin_timeout": 60}),
     Twin("fast-retransmit", PassesAll, "they moved: TCPFastRetrans 0"),
     Twin("out-of-order", PassesAll, "they moved: TCPOFOQueue 0"),
     Twin("lost-third-ack", PassesAll, "was told 1, not 0"),
@@ -282,9 +285,9 @@ TWINS = (
     Twin("unread-data", ending("polite"), "not 'ECONNRESET'"),
     Twin("handshake-without-accept", ending("polite"), "found: "),
     Twin("http-request", ending("linger-zero"), "not 'EOF'"),
-    Twin("lost-segment", LosesNothing, "1 data segments, 0 again"),
-    Twin("lost-fin", LosesNothing, "it sent 1"),
-    Twin("lost-last-ack", LosesNothing, "not seen in LAST_ACK"),
+    Twin("lost-segment", PassesAll, "1 data segments, 0 again"),
+    Twin("lost-fin", PassesAll, "it sent 1"),
+    Twin("lost-last-ack", PassesAll, "not seen in LAST_ACK"),
     Twin("dead-peer", LosesNothing, "not (b'', 'ETIMEDOUT')"),
     Twin("early-reply", Roomy, "were lost"),
     Twin("refused", SomebodyListens, "was told 'connected', not 'ECONNREFUSED'"),

@@ -47,6 +47,7 @@ SCENARIO = Scenario(
     """,
     hosts=True,
     link=(),
+    capture_at="server",
     lesson="connect() says that the peer's kernel answered, not that the peer is connected. Where the server "
     "speaks first, both wait for a second: until its SYN-ACK is sent again.",
 )
