@@ -97,6 +97,7 @@ async def _play_once(scenario: Scenario, *, out: Path | None, progress: Progress
         ladder=experiment.ladder(title) if experiment.connections else None,
         captured=len(experiment.recording.packets),
         dropped=experiment.recording.dropped,
+        counted=experiment.recording.interface_packets,
         artifacts=experiment.save(out / scenario.name, title) if out is not None else {},
     )
 
@@ -142,8 +143,21 @@ def judge_experiment(scenario: Scenario, experiment: Experiment, during: list[Ch
     if scenario.reset:
         checks.append(_check_reason(scenario.reset, experiment))
     if count == scenario.connections:  # it tells one from the other by their order
-        checks.extend(scenario.after(experiment))
+        checks.extend(_after(scenario, experiment, whole=checks[0].verdict is Verdict.PASS))
     return checks
+
+
+def _after(scenario: Scenario, experiment: Experiment, *, whole: bool) -> list[Check]:
+    """The scenario's own checks.  One that does not find what it looks at has failed, or, where the
+    capture is not whole, cannot tell."""
+    found: list[Check] = []
+    try:
+        found.extend(scenario.after(experiment))
+    except (LookupError, ValueError, TypeError, AssertionError, RuntimeError) as error:
+        verdict = Verdict.FAIL if whole else Verdict.INCONCLUSIVE
+        lacking = f"{type(error).__name__}: {error}".rstrip(": ")
+        found.append(Check("wire", "there is all that the scenario looks at", verdict, lacking))
+    return found
 
 
 def _check_reason(expected: tuple[str, ...], experiment: Experiment) -> Check:

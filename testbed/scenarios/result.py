@@ -24,6 +24,7 @@ class RunResult:
     walked     the edges of the state machine that were seen walked
     ladder     None where no connection was seen
     captured   packets recorded; `dropped` None where nobody said
+    counted    packets that the interface counted; None where that proves nothing
     artifacts  files written, by kind
     problem    why it broke off, where it did
     remedy     what to do about it, where this machine cannot run it: then it is skipped
@@ -42,6 +43,7 @@ class RunResult:
     ladder: Ladder | None = None
     captured: int = 0
     dropped: int | None = None
+    counted: int | None = None
     artifacts: dict[str, str] = field(default_factory=dict)
     problem: str = ""
     remedy: str = ""
@@ -83,6 +85,10 @@ class RunResult:
             "states": list(self.states),
             "findings": [f._asdict() for f in self.findings],
             "checks": [{**c._asdict(), "verdict": str(c.verdict)} for c in self.checks],
-            "capture": {"packets": self.captured, "dropped": self.dropped},
+            "capture": {
+                "packets": self.captured,
+                "dropped": self.dropped,
+                "interface_packets": self.counted,
+            },
             "artifacts": self.artifacts,
         }
