@@ -96,12 +96,21 @@ def test_tshark_agrees(name: str, results: dict[str, RunResult]) -> None:
     assert len(ours) == document["captures"][0]["packets"], "all that was recorded is TCP"
 
 
+OTHERWISE = {
+    # Both ends probe at once, and both answer: tshark looks only at the last segment of the other end,
+    # which is the answer and no longer the probe.
+    ("missing-fin", frozenset({"duplicate-ack"}), frozenset({"keep-alive-ack"})),
+}
+"""Scenario, what tshark says of a segment, and what we say; it depends on the order in which two came."""
+
+
 @pytest.mark.parametrize("name", catalogue())
 def test_tshark_names_the_same_segments(name: str, results: dict[str, RunResult]) -> None:
     """Keepalives, zero-window probes, retransmissions, duplicates and all else that tshark names.
 
     The known differences are those of `same_words`: tshark calls a zero-window probe and a single byte
-    sent again keepalives, as it does not look at the window (docs/differences.md).
+    sent again keepalives, as it does not look at the window (docs/differences.md).  `OTHERWISE` has the
+    rest.
     """
     capture = results[name].artifacts["capture"]
     rows = tshark(capture, ("frame.number", *(f"tcp.analysis.{field}" for field in NOTES)))
@@ -113,7 +122,7 @@ def test_tshark_names_the_same_segments(name: str, results: dict[str, RunResult]
     differing = {}
     for segment in (s for connection in document["connections"] for s in connection["segments"]):
         said, ours = same_words(theirs[segment["frame"]], set(segment["notes"]))
-        if said != ours:
+        if said != ours and (name, frozenset(said), frozenset(ours)) not in OTHERWISE:
             differing[segment["frame"]] = (said, ours)
     assert differing == {}
 
