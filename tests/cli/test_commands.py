@@ -95,6 +95,33 @@ def test_explain_from_stdin_and_gzip(capture: Path, tmp_path: Path) -> None:
     assert plain["connections"] == unpacked["connections"] != []
 
 
+def test_explain_writes_its_reports(capture: Path, tmp_path: Path) -> None:
+    """From standard input, which is gone through more than once for them."""
+    options = ["--out", "out", "--sarif", "a.sarif", "--junit", "a.xml", "--fail-on", "warning", "--json"]
+    done = testbed("explain", "-", *options, stdin=capture.read_bytes(), cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout) == json.loads((tmp_path / "out/report.json").read_text())
+    (run,) = json.loads((tmp_path / "a.sarif").read_text())["runs"]
+    assert [result["ruleId"] for result in run["results"]] == ["unanswered"]
+    assert 'failures="1"' in (tmp_path / "a.xml").read_text()
+    assert "the SYN was not answered" in " ".join((tmp_path / "out/report.txt").read_text().split())
+    assert capture.read_bytes()[40:] == (tmp_path / "out/connection-1.pcap").read_bytes()[40:]
+    assert "S 0:0(0)" in (tmp_path / "out/connection-1.txt").read_text()
+
+
+def test_explain_draws_what_came_from_stdin(capture: Path) -> None:
+    done = testbed("explain", "-", stdin=capture.read_bytes())
+    assert "-: pcap, ETHERNET, 1 packet, 1 of TCP" in done.stdout
+    assert "S 0:0(0)" in done.stdout
+
+
+@pytest.mark.parametrize("option", ["--out", "--junit", "--sarif"])
+def test_explain_says_where_it_cannot_write(capture: Path, option: str) -> None:
+    done = testbed("explain", "--json", str(capture), option, "/dev/null/x")
+    assert done.returncode == 2
+    assert "/dev/null/x" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_explain_fail_on(capture: Path) -> None:
     assert testbed("explain", "--fail-on", "error", str(capture)).returncode == 0
     assert testbed("explain", "--fail-on", "warning", str(capture)).returncode == 1
