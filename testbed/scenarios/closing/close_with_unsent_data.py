@@ -80,6 +80,7 @@ SCENARIO = Scenario(
         > . 20482:20482(0) ack 2
     """,
     findings=("zero-window",),
+    sysctls={"tcp_early_retrans": 0},  # no probes of the tail (RFC 8985): a late ACK draws one within 10 ms
     lesson="close() says that the program will send no more, not that what it sent has arrived. To know "
     "that, half-close and read until the peer's end; a program that exits after close() never learns.",
     after=after,

@@ -4,7 +4,10 @@ The client is in ESTABLISHED as soon as it has the SYN-ACK.  Its server is in SY
 comes, and any segment carries one: the first data opens the connection.
 """
 
-from ...lab import Lab
+from collections.abc import Iterable
+
+from ...lab import Check, Experiment, Lab
+from ...lab.judgement import check
 from ...tcp.states import State
 from ..scenario import Scenario
 
@@ -31,6 +34,16 @@ async def play(lab: Lab) -> None:
     await lab.see_gone("server")
 
 
+def after(experiment: Experiment) -> Iterable[Check]:
+    arrived = [e.segment for e in experiment.connection.exchanges or () if e.from_client][1:]
+    yield check(
+        "wire",
+        "the first segment to arrive after the SYN is the data",
+        bool(arrived) and arrived[0].length > 0,
+        f"frame {arrived[0].frame} is an ACK alone" if arrived else "none arrived",
+    )
+
+
 SCENARIO = Scenario(
     name="lost-third-ack",
     title="the third segment is lost: the client is connected, the server is not, until data comes",
@@ -50,4 +63,5 @@ SCENARIO = Scenario(
     capture_at="server",
     lesson="connect() says that the peer's kernel answered, not that the peer is connected. Where the server "
     "speaks first, both wait for a second: until its SYN-ACK is sent again.",
+    after=after,
 )

@@ -1,7 +1,7 @@
 """An abort in SYN_RECEIVED sends an RST, to an end that may be connected already (RFC 9293 section 3.10.5).
 
 Only a simultaneous open gives a program a socket in this state.  The link keeps what would open this
-end too.
+end too.  So the capture, which lies behind it, has one SYN-ACK of the two, and calls that a split handshake.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ SCENARIO = Scenario(
         < S 0:0(0)
         > R. 1:1(0) ack 1
     """,
-    findings=("reset",),
+    findings=("reset", "split-handshake"),
     reset=("TCP_STATE",),
     hosts=True,
     link=(),

@@ -117,6 +117,7 @@ SCENARIO = Scenario(
     connections=2,
     findings=("reset", "zero-window"),
     reset=("TCP_ABORT_ON_CLOSE",),
+    sysctls={"tcp_early_retrans": 0},  # no probes of the tail (RFC 8985): a late ACK draws one within 10 ms
     lesson="To refuse an upload it is not enough to answer and close: read on until the client has the "
     "answer, or it gets a broken connection, or half an answer and no error at all.",
     after=after,

@@ -17,8 +17,8 @@ COOKED = 113, 276
 
 
 async def play(lab: Lab) -> None:
-    await lab.serve("echo", port=PORT, process=True)
-    telnet = await lab.start("telnet", lab.host, str(PORT), package="telnet")
+    host, port = await lab.serve("echo", port=PORT, process=True)
+    telnet = await lab.start("telnet", host, str(port), package="telnet")
     await telnet.until_printed(b"Escape character")
     await telnet.type("hello\n")
     await telnet.until_printed(b"server got:hello")

@@ -73,6 +73,7 @@ SCENARIO = Scenario(
     """,
     hosts=True,
     link=(),
+    sysctls={"tcp_early_retrans": 0},  # no probes of the tail (RFC 8985): a late ACK draws one within 10 ms
     lesson="The network may deliver in any order; TCP does not. What costs time is not the disorder but the "
     "sender's guess that something is lost.",
     after=after,

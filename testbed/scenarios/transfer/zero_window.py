@@ -84,6 +84,7 @@ SCENARIO = Scenario(
     """,
     findings=("zero-window",),
     seconds=SHUT,
+    sysctls={"tcp_early_retrans": 0},  # no probes of the tail (RFC 8985): a late ACK draws one within 10 ms
     lesson="A connection that stands still is not always the network's fault: here the peer's program does "
     "not read. send() said that all was well, as its own kernel had room.",
     after=after,
