@@ -83,6 +83,8 @@ def command(
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"--out {out}: {error.strerror}") from error
+    if coverage_svg is not None and not coverage_svg.parent.is_dir():
+        raise UsageError(f"--coverage-svg {coverage_svg}: No such file or directory")
     began = time.monotonic()
     results = _run(scenarios, net, out, quiet=as_json)
     seconds = time.monotonic() - began
