@@ -44,12 +44,14 @@ class Account:
     """What the kernel told of one connection.
 
     transitions      of each end, in order; empty where there were no tracepoints
+    samples          of each end, in order: what the tables showed
     marks            both ends' states, by whichever witness told of each, in order of time
     resets_sent      with the kernel's reason
     problem          why the account may not be whole; "" when it is
     """
 
     transitions: dict[Side, list[Transition]] = field(default_factory=lambda: {side: [] for side in SIDES})
+    samples: dict[Side, list[SocketSample]] = field(default_factory=lambda: {side: [] for side in SIDES})
     marks: list[StateMark] = field(default_factory=list)
     resets_sent: list[ResetSent] = field(default_factory=list)
     resets_received: list[ResetReceived] = field(default_factory=list)
@@ -76,7 +78,7 @@ class Account:
 
     def _reset(self, socket: int) -> bool:
         """Whether an RST, sent or received, ended that socket."""
-        return any(event.socket == socket for event in self.resets_sent) or any(
+        return any(event.socket == socket and event.ends_socket for event in self.resets_sent) or any(
             event.socket == socket for event in self.resets_received
         )
 
@@ -166,6 +168,7 @@ def accounts(
                 account.take(reset)
         for side, pair in pairs.items():
             own = [sample for sample in samples_at.get(pair, ()) if since <= sample.time_ns < until]
+            account.samples[side] = own
             account.marks += _marks(side, account, own)
         account.marks.sort(key=lambda mark: mark.time_ns)
         made.append(account)

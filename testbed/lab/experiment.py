@@ -32,6 +32,7 @@ class Experiment:
     """A finished experiment.
 
     recording    what tcpdump recorded, cut where the experiment ended
+    server       where the server under study listens
     connections  the connections to the server under study, in the order they began
     steps        what the programs did, when
     samples      changes in the kernel's tables, as sock_diag or psutil shows them
@@ -69,6 +70,8 @@ class Experiment:
         self.samples = samples
         self.tables = tables or Tables()
         self.events = events
+        self.server = server
+        self.networks = networks
         self.held = held
         self._segments = recording.segments()
         found = TrackerOf(LiveConnection, keep=True).feed_all(self._segments).connections

@@ -24,6 +24,7 @@ SECTIONS: tuple[tuple[str, str], ...] = (
     ("closing", "Orderly close"),
     ("reset", "Reset"),
     ("anomalies", "Anomalies"),
+    ("software", "With other people's software"),
 )
 """The catalogue's sections in order: folder and title."""
 
@@ -56,6 +57,7 @@ class Scenario:
     sysctls     net.ipv4 settings of its network
     mtu         of its loopback or its wire, in bytes
     hosts       whether client and server are two hosts joined by a wire, not one machine's loopback
+    interface   where to capture, without `hosts`: ``lo`` or ``any``
     link        with `hosts`: rules for the wire (`testbed.wire.rules`), on which `lab.link` can then make
                 more; None: a bare veth pair
     capture_at  with `hosts`: at which end of the wire is captured
@@ -81,6 +83,7 @@ class Scenario:
     sysctls: Mapping[str, int | str] = field(default_factory=dict)
     mtu: int = 1500
     hosts: bool = False
+    interface: str = "lo"
     link: tuple[str, ...] | None = None
     capture_at: Literal["client", "server", "both"] = "client"
     apart: str = ""

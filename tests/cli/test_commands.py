@@ -205,3 +205,32 @@ def test_no_permission_to_capture_is_exit_3() -> None:
     assert done.returncode == 3, done.stderr
     one_line(done, "permi")
     assert "setcap" in done.stderr or "sudo" in done.stderr or "root" in done.stderr
+
+
+def test_the_edges_that_a_run_walked(live: None, tmp_path: Path) -> None:
+    """As a table, as JSON and as a picture; what no scenario walked is named too."""
+    picture = tmp_path / "edges.svg"
+    shown = testbed("run", "refused", "connect-abandoned", "--coverage", "--coverage-svg", str(picture))
+    assert shown.returncode == 0, shown.stderr
+    lines = {" ".join(line.split()[:5]): line for line in shown.stdout.splitlines()}
+    assert "connect-abandoned" in lines["CLOSED send SYN → SYN_SENT"]
+    assert "not walked" in lines["CLOSE_WAIT send FIN → LAST_ACK"]
+    assert "not in Linux" in lines["LISTEN send SYN → SYN_SENT"]
+    assert picture.read_text().startswith("<?xml")
+    told = testbed("run", "connect-abandoned", "--coverage", "--json", "--out", str(tmp_path))
+    document = json.loads(told.stdout)
+    (row,) = (
+        r
+        for r in document["coverage"]
+        if (r["from"], r["event"], r["to"]) == ("CLOSED", "send SYN", "SYN_SENT")
+    )
+    assert row["standing"] == "walked"
+    assert row["wire"] == ["connect-abandoned"]
+    assert (tmp_path / "coverage.svg").is_file()
+    assert "coverage" not in json.loads(testbed("run", "refused", "--json").stdout)
+
+
+def test_a_picture_that_cannot_be_written(live: None, tmp_path: Path) -> None:
+    done = testbed("run", "refused", "--json", "--coverage-svg", str(tmp_path / "no" / "where.svg"))
+    assert done.returncode == 2
+    one_line(done, "--coverage-svg", "No such file or directory")

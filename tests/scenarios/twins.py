@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
-from testbed.lab import Client, Lab, ScriptedServer, ScriptedSocket
+from testbed.lab import Client, Lab, Program, ScriptedServer, ScriptedSocket
 from testbed.net.link import Link
 from testbed.scenarios.play import JudgedLab
 
@@ -107,6 +107,28 @@ class LosesResets(Impatient):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{**options, "link": ("drop > R",)})
+
+
+class OtherWords(Impatient):
+    """What its programs are told, on the command line, in a file or by typing, is another word."""
+
+    before, after = "", ""
+
+    async def start(self, *command: str, **options: Any) -> Program:
+        options["file"] = options.get("file", "").replace(self.before, self.after)
+        words = (word.replace(self.before, self.after) for word in command)
+        program = await super().start(*words, **options)
+        told = program.type
+
+        async def type_otherwise(text: str) -> None:
+            await told(text.replace(self.before, self.after))
+
+        program.type = type_otherwise  # type: ignore[method-assign]
+        return program
+
+
+def wording(before: str, after: str) -> type[Impatient]:
+    return type("Says", (OtherWords,), {"before": before, "after": after})
 
 
 def nothing(*arguments: Any, **options: Any) -> Any:
@@ -224,4 +246,13 @@ TWINS = (
     ),
     Twin("idle-middlebox", "no answer in time", instead=NO_RULES),
     Twin("challenge-ack", "no answer in time", instead=NO_FORGERY),
+    Twin("connect-abandoned", "not seen in SYN_SENT", instead=NO_RULES),
+    Twin("close-in-syn-received", "not seen in SYN_RECEIVED", instead=NO_RULES),
+    Twin("lost-ack-of-fin", "not seen in LAST_ACK", instead=NO_RULES),
+    Twin("abort-in-every-state", "FIN_WAIT_2", instead=CLOSES),
+    Twin("abort-in-syn-received", "was told (b'', 'EOF')", instead=CLOSES),
+    Twin("real-redis", "telnet did not print ':1'", wording("CLIENT KILL", "CLIENT LIST")),
+    Twin("real-node-http", "+ < P. 1:71(70) ack 72", wording("keep-alive", "close")),
+    Twin("real-telnet-echo", "not seen in TIME_WAIT", ending("never")),
+    Twin("real-nginx", "after 1.", wording("keepalive_timeout 2s", "keepalive_timeout 1s")),
 )
