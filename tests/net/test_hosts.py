@@ -186,7 +186,7 @@ def test_descriptors_are_given_back(network: PrivateNetwork) -> None:
 
 
 def test_the_first_frame_on_a_new_wire_is_not_lost(network: PrivateNetwork) -> None:
-    """The end that is raised first is not told at once that it has a peer: here one frame in nine was lost."""
+    """The end that is raised first is not told at once that it has a peer: one frame in nine was lost."""
     kind = 0x88B5  # IEEE 802: for experiments
     for _ in range(20):
         with TwoHosts(middle=True) as hosts:
