@@ -191,6 +191,12 @@ class TwoHosts:
                 links.join(INTERFACE, HARDWARE["client"], server.descriptor, INTERFACE, HARDWARE["server"])
         for host in (client, server):
             host._furnish(self.mtu)
+        for host in (client, server):
+            with host.enter():
+                links.until_up(INTERFACE)
+            if self.middle is not None:
+                with self.middle.enter():
+                    links.until_up(host.side)
         self.restore()
 
     def host(self, side: Side) -> Host:
