@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from ...lab import Check, Client, Experiment, Lab, ScriptedSocket
 from ...lab.judgement import check
-from ...net.link_events import Fate
 from ...tcp.states import State
 from ..scenario import Scenario
 
@@ -145,7 +144,7 @@ async def play(lab: Lab) -> None:
 
 def _held(lab: Lab, row: Row) -> int:
     """How many of its segments the link has held for rows before this one."""
-    return sum(event.fate is Fate.HELD and event.line in row.lost for event in lab.link.events)
+    return sum(event.fate == "held" and event.line in row.lost for event in lab.link.events)
 
 
 def after(experiment: Experiment) -> Iterable[Check]:
