@@ -122,6 +122,10 @@ class Peer:
             self.read()
         return told
 
+    def cork(self) -> None:
+        """Keep what is sent until `half_close`, which sends it with its FIN (tcp(7): TCP_CORK, 200 ms)."""
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+
     async def ask(self, request: Request, *, size: int | None = None) -> Asked:
         """Send the first part of `request`."""
         reader = self.stage.dialogue.reader(request, size)

@@ -36,7 +36,7 @@ from .peer import Asked, Peer
 from .plan import Plan
 from .seen import Seen
 from .survey import ANSWER_SECONDS, Survey
-from .target import Target, find_listener, resolve
+from .target import Target, find_listener, processor_waits, resolve
 
 SAMPLE_EVERY: Final = 0.02
 SNAPLEN: Final = 2048
@@ -153,6 +153,10 @@ class Stage:
                 total += len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208  a count of names
         return total
 
+    def waits_for_processor(self) -> dict[str, float]:
+        """See `processor_waits`: of the server's threads."""
+        return processor_waits(self.pids())
+
     def holder(self, peer: Peer) -> Owner | None:
         """The process that holds the server's end of a connection, and its descriptor."""
         socket = peer.kernel
@@ -204,6 +208,10 @@ class Stage:
             lambda: (row := peer.kernel) is not None and bool(row.inode) and not row.rqueue, SETTLE
         )
         return peer
+
+    async def held(self) -> Peer:
+        """A client whose connection the server's process has: fresh, or served where it is not given that."""
+        return await (self.idle() if self.known.deferred and self.known.keeps else self.fresh())
 
     async def idle(self) -> Peer:
         """A client that was served once and kept its connection.  ExperimentError when it could not be."""

@@ -242,6 +242,20 @@ def find_listener(kernel: SockDiag, port: int) -> list[DiagSocket]:
     return kernel.dump(states={State.LISTEN}, ports=(port,))
 
 
+def processor_waits(pids: Iterable[int]) -> dict[str, float]:
+    """For how many seconds, ever, each thread of these processes was ready to run and did not.
+
+    The second figure of /proc/PID/task/TID/schedstat (Documentation/scheduler/sched-stats.rst), by thread id;
+    nothing where the kernel keeps none.
+    """
+    waits = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                waits[task.name] = int((task / "schedstat").read_text().split()[1]) / 1e9
+    return waits
+
+
 def resolve(connect: str) -> tuple[str, int]:
     """``HOST:PORT`` as a numeric address.  UsageError where it is none, CapabilityError where it has none."""
     import socket

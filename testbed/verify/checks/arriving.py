@@ -130,7 +130,8 @@ def _was_queued(stage: Stage, told: int, kind: str, peer: Peer, asked: Asked) ->
         return Outcome(Verdict.PASS, f"{kind}: {reply}", measured={key: "answered"}, frames=frames(taken))
     how = "nothing" if end is None else ("RST" if end == rst else "FIN") + at(end)
     after = f" {seconds(between(told, end))} after {stage.plan.stop.name}" if end else ""
-    what = f"{kind}, acknowledged by the server's kernel{at(taken)}, drew {reply}, then {how}{after}"
+    known = f"acknowledged by the server's kernel{at(taken)}" if taken else "there before the signal"
+    what = f"{kind}, {known}, drew {reply}, then {how}{after}"
     measured = {key: "reset" if end is not None and end == rst else "closed" if end else "unanswered"}
     if reused and end is not None:
         return Outcome(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from dataclasses import replace
 from typing import Final
 
 from ..dialogue import UPLOAD_SIZE
@@ -129,6 +131,7 @@ async def half_close(stage: Stage) -> Outcome:
     for kind, request, _ in tries:
         assert request is not None  # the check needs one
         peer = await stage.connect()
+        peer.cork()
         asked.append((kind, peer, await stage.asked(peer, request)))
         peer.half_close()
     longest = max(within for *_, within in tries)
@@ -186,15 +189,19 @@ async def early_reply(stage: Stage) -> Outcome:
     told = await peer.connect(read=False)
     if told != "connected":
         return Outcome(Verdict.INCONCLUSIVE, f"a client could not connect: {told}")
-    asked = await stage.asked(peer, upload)
     await asyncio.sleep(LOOKS / 5 if stage.plan.tls else 0.0)
-    before = peer.waiting  # TLS session tickets come unasked
+    before = peer.waiting  # TLS session tickets come unasked; the answer may come on the head alone
+    asked = await stage.asked(peer, upload)
+    began = time.monotonic()
     stopped = await peer.pour(FIRST_PART, stall=STALL)
-    if stopped == "sent" and not await stage.until(lambda: peer.waiting > before, LOOKS):
+    answered = stopped == "sent" and await stage.until(lambda: peer.waiting > before, LOOKS)
+    late = stopped == "sent" and time.monotonic() - began > LOOKS + PROMPT
+    if stopped == "sent" and not answered:
         await peer.pour(UPLOAD_SIZE - FIRST_PART, stall=STALL)
     elif stopped == "sent":  # a client that has not looked yet goes on for a while
         await asyncio.sleep(LOOKS / 5)
         await peer.pour(FIRST_PART // 4, stall=STALL)
+        late = time.monotonic() - began > PROMPT  # no linger need be longer
         await asyncio.sleep(LOOKS / 5)
     peer.read()
     await peer.replied(asked, stage.plan.idle)
@@ -204,7 +211,14 @@ async def early_reply(stage: Stage) -> Outcome:
     peer.close()
     await stage.until(lambda: (row := peer.kernel) is None or row.small, STALL)
     await stage.cut()
-    return _replied_early(peer, asked, unread)
+    outcome = _replied_early(peer, asked, unread)
+    if late and outcome.verdict is not Verdict.PASS:  # a limit on the body may have ended it
+        return replace(
+            outcome,
+            verdict=Verdict.INCONCLUSIVE,
+            what=f"this machine was too busy for the client to go on in time; {outcome.what}",
+        )
+    return outcome
 
 
 def _replied_early(peer: Peer, asked: Asked, unread: int) -> Outcome:
@@ -278,7 +292,8 @@ CHECKS: Final = (
     Check(
         id="half-close",
         question="Does a client that closes its sending side still get its reply?",
-        does="request and FIN together; for a short reply, and where there is one a slow and a large one",
+        does="request and FIN in one segment; for a short reply, and where there are such a slow and a "
+        "large one",
         measures="the reply as the wire carries it, and how the connection ends",
         passes="the reply in full",
         warns="cut off by a close: allowed (RFC 1122, 4.2.2.13), and a policy of many servers, but clients "

@@ -70,7 +70,7 @@ async def kill(stage: Stage) -> Outcome:
 
 async def _kill_all(stage: Stage) -> Outcome:
     """The kernel closes for the dead: a control, which a server can hardly fail."""
-    peers = [await stage.fresh()]
+    peers = [await stage.held()]
     if stage.known.keeps:
         peers.append(await stage.idle())
     killed = stage.kill(all_of_it=True)
@@ -103,7 +103,7 @@ async def _kill_all(stage: Stage) -> Outcome:
 
 
 async def rebind(stage: Stage) -> Outcome:
-    peer = await stage.fresh()
+    peer = await stage.held()
     stage.kill(all_of_it=True)
     await stage.target.gone(stage.plan.grace)
     await peer.over(NOTICED)

@@ -1,0 +1,30 @@
+"""Tornado as its guide runs it, with the guide's way to stop: SIGTERM sets an event, and main() returns."""
+
+import asyncio
+import os
+import signal
+
+import pages
+from tornado import web
+
+
+class Page(web.RequestHandler):
+    async def get(self):
+        await asyncio.sleep(pages.seconds(self.request.path))
+        self.write(pages.body(self.request.path))
+
+    post = get
+
+
+async def main():
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    server = web.Application([("/.*", Page)]).listen(
+        int(os.environ["PORT"]), "127.0.0.1", idle_connection_timeout=3, body_timeout=3
+    )
+    await stop.wait()
+    server.stop()
+    await server.close_all_connections()
+
+
+asyncio.run(main())

@@ -1,0 +1,81 @@
+"""The board: its table of configurations, and the page that is made of reports.  The servers are not run."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ci.board_servers import install, report, run
+from ci.board_servers.table import CONFIGURATIONS, Configuration
+from testbed.verify.checks import CHECKS
+
+ROOT = Path(__file__).resolve().parents[1]
+ROW = Configuration("a server", "{bin}/server --port {port}", ("server",))
+
+
+def found(**verdicts: str) -> dict[str, Any]:
+    """A report as `testbed verify --json` writes it; every other check passes."""
+    checks = [
+        {
+            "id": name,
+            "verdict": verdicts.get(name.replace("-", "_"), "pass"),
+            "what": "process 12 (x) kept | it (frames 3, 4)",
+        }
+        for name in CHECKS
+    ]
+    return {"processes": 1, "signal": "SIGTERM", "checks": checks}
+
+
+@pytest.mark.parametrize("row", CONFIGURATIONS, ids=lambda row: row.name)
+def test_a_configuration_says_how_it_is_installed_and_started(row: Configuration) -> None:
+    assert row.packages or (row.program and row.debian) or row.python
+    words = shlex.split(row.command)
+    served = [word.partition(":")[0] for word in [*words, *shlex.split(row.options)]]
+    files = {path.name for path in install.APPS.iterdir()} | {path.stem for path in install.APPS.iterdir()}
+    assert row.program in ("redis-server", "memcached", "apache2") or files & set(served)
+    assert not [word for word in served if word.startswith("with_") and word not in files]
+
+
+def test_the_names_are_distinct_and_enough() -> None:
+    names = [row.name for row in CONFIGURATIONS]
+    assert len(set(names)) == len(names) >= 20
+
+
+def test_a_cell_says_how_often_where_it_varies() -> None:
+    rounds = [found(), found(close_back="fail"), found(close_back="fail")]
+    assert report.cell(rounds, "close-back") == "**fail** 2/3, pass 1/3"
+    assert report.cell(rounds, "kill") == "pass"
+    assert report.cell([], "kill") == ""
+
+
+def test_the_page_has_each_complaint_without_what_only_its_capture_can_tell() -> None:
+    standing = report.Standing(ROW, {"server": "1.2"}, [found(), found(kill="warn")], "")
+    page = report.page([standing, report.Standing(ROW._replace(name="gone"), {}, (), "no such thing")], [])
+    assert "- **warn** 1/2 kill: (x) kept \\| it" in page
+    assert "server 1.2; 1 process; stop by SIGTERM" in page
+    assert "    server --port {port}" in page
+    assert "Not verified: no such thing." in page
+    table = [line for line in page.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in table} == {len(CHECKS) + 2}
+
+
+def test_the_command_leaves_the_port_to_verify(tmp_path: Path) -> None:
+    command = run.command_of(ROW, tmp_path)
+    assert command == [str(tmp_path / "venv" / "bin" / "server"), "--port", "{port}"]
+
+
+def test_bad_usage() -> None:
+    for arguments, words in (
+        (["--only", "nobody"], "invalid choice: 'nobody'"),
+        (["--only", "redis", "--write"], "leave --only out"),
+        (["--rounds", "0"], "at least 1"),
+    ):
+        done = subprocess.run(
+            [ROOT / "ci" / "board", *arguments], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 2, done
+        assert words in done.stderr
