@@ -197,7 +197,7 @@ def test_errors_and_connections_do_not_multiply() -> None:
 
     tracker = Tracker().feed_all(Segment(n, n, flow(n), SYN, 1, 0, 10, 0, b"", b"", 0) for n in range(1, 501))
     evidence = Evidence(
-        icmp_errors=Counted(IcmpError(n, n, 3, 1, flow(n)) for n in range(1, 501)),
+        icmp_errors={flow(n): [IcmpError(n, n, 3, 1, flow(n))] for n in range(1, 501)},
         disagreements=Counted(f"frame {n}: differs" for n in range(1, 501)),
     )
     Counted.times = 0

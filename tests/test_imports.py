@@ -29,6 +29,7 @@ FLOORS: dict[str, int] = {
     "tcp": 2,
     "findings": 3,
     "explanation": 4,
+    "report": 5,
     "render": 4,
     "net": 4,
     "capture": 4,

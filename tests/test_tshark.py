@@ -55,6 +55,17 @@ OTHER_NOTES: dict[tuple[str, int], tuple[set[str], set[str]]] = {
     ("tcptrace__http.pcap", 709): ({"acked-lost-segment"}, set()),
     ("tcptrace__http.pcap", 978): ({"acked-lost-segment"}, set()),
     ("arkime__tcp_handshake_synthetic.pcap", 50): ({"duplicate-ack"}, set()),
+    **{
+        (f"suricata__bug-3286-{name}.pcap", frame): (theirs, ours)
+        for name, frames in (
+            ("02-linux-evasion_with_evasion_linux", (5, 6)),
+            ("03-windows-evasion_with_evasion_windows", (4, 5)),
+        )
+        for frame, theirs, ours in (
+            (frames[0], {"previous-segment-lost", "port-reused"}, {"port-reused"}),
+            (frames[1], {"acked-lost-segment"}, set[str]()),
+        )
+    },
 }
 """(capture, frame) -> tshark's notes, ours."""
 

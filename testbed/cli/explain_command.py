@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import io
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 from rich.text import Text
 
-from ..errors import UsageError
-from ..explanation import Explained, Explanation, explain
+from ..errors import UnreadableInput, UsageError
+from ..explanation import Explained, Source
+from ..explanation.survey import Survey, Wanted, worst_of
 from ..findings import RULES, Rule, Severity
-from ..render import ladder as ladders
-from ..render import svg
-from ..render.escape import visible
-from .output import STYLE, console, print_json, print_ladder, print_story, wrapping
-
-LADDER_SEGMENTS = 60
-"""The most segments of a connection that a ladder on the terminal shows."""
+from ..render import junit as junit_xml
+from ..report import folder, sarif, verdicts
+from .output import console, print_json, wrapping
+from .telling import as_text, print_survey
 
 
 @click.command("explain")
@@ -27,7 +30,11 @@ LADDER_SEGMENTS = 60
 @click.option("--host", help="Only connections with this address at either end.")
 @click.option("--port", help="Only connections with this port at either end.")
 @click.option(
-    "--limit", type=click.IntRange(0), default=20, show_default=True, help="Connections told at most."
+    "--limit",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    help="Connections told at most: the worst of them.",
 )
 @click.option("--ladder/--no-ladder", default=None, help="Draw them; by default when one is told.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout (testbed.explain/1).")
@@ -36,7 +43,20 @@ LADDER_SEGMENTS = 60
     "--fail-on", type=click.Choice(["error", "warning"]), help="Exit 1 where a finding is this bad."
 )
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), help="Write a ladder (SVG) for each to DIR."
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the report to DIR, and of each connection with findings its ladder and its packets.",
+)
+@click.option(
+    "--junit",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a JUnit report to FILE: a case for each rule, failed as --fail-on says (else: error).",
+)
+@click.option(
+    "--sarif",
+    "sarif_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the findings to FILE as SARIF 2.1.0.",
 )
 @click.option("--code", metavar="CODE", help="Explain a finding's code instead of a file.")
 def command(
@@ -51,6 +71,8 @@ def command(
     segments: bool,
     fail_on: str | None,
     out: Path | None,
+    junit: Path | None,
+    sarif_file: Path | None,
     code: str | None,
 ) -> int:
     """What happened to the connections in a capture: how each opened, who closed first, what was wrong.
@@ -71,95 +93,85 @@ def command(
         raise UsageError("say which capture to explain: testbed explain FILE...")
     if code_wanted is not None:
         _rule(code_wanted)
-    explanation = explain(*files, segments=segments or "-" in files)  # stdin cannot be read again
-    chosen = [
-        e
-        for e in explanation.connections
-        if (not numbers or e.id in numbers)
-        and (code_wanted is None or any(f.code == code_wanted for f in e.findings))
-        and (host is None or any(host == a.host for a in e.connection.addresses))
-        and (port is None or any(port == a.port for a in e.connection.addresses))
-    ]
-    if numbers and max(numbers) > len(explanation.connections):
-        raise UsageError(f"there is no connection {max(numbers)}: {len(explanation.connections)} were found")
-    drawn = chosen[:limit] if not as_json and (ladder or (ladder is None and len(chosen) == 1)) else []
-    whole = _with_segments(files, drawn if out is None else chosen)
-    if as_json:
-        document = explanation.to_json(segments=segments)
-        wanted = {e.id for e in chosen}
-        document["connections"] = [c for c in document["connections"] if c["id"] in wanted]
-        print_json(document)
-    else:
-        _show(explanation, chosen, limit, {e.id: whole[e.id] for e in drawn})
-    if out is not None:
-        _write(whole.values(), out)
+    survey = Survey(
+        Wanted(frozenset(numbers), code_wanted, host, port),
+        limit=limit if out is None else max(limit, folder.MOST),
+        rows=as_json or out is not None or junit is not None or sarif_file is not None,
+        segments=segments,
+    )
+    with survey, _rereadable(files, again=out is not None or not as_json) as sources:
+        for source in sources.open():
+            survey.read(source)
+        if numbers and max(numbers) > survey.tally.connections:
+            raise UsageError(f"there is no connection {max(numbers)}: {survey.tally.connections} were found")
+        told = worst_of(survey.told, limit)
+        if as_json:
+            sys.stdout.writelines(survey.json())
+        else:
+            drawn = told if ladder or (ladder is None and survey.chosen == 1) else []
+            print_survey(survey, told, _with_segments(sources, drawn))
+        if junit is not None:
+            level = Severity(fail_on or "error")
+            cases = verdicts.cases(survey.captures, survey.documents(), level)
+            _write("--junit", junit, [junit_xml.report("testbed explain", cases)])
+        if sarif_file is not None:
+            _write("--sarif", sarif_file, sarif.pieces(survey.documents()))
+        if out is not None:
+            for remark in folder.write(out, sources.open, survey, as_text(survey, told), numbers):
+                click.echo(f"testbed: {remark}", err=True)
     if fail_on is None:
         return 0
-    if not chosen:
+    if not survey.chosen:
         click.echo("testbed: inconclusive: no connection was seen that could be judged", err=True)
         return 1
-    return int(any(f.severity.rank <= Severity(fail_on).rank for e in chosen for f in e.findings))
+    return int(survey.worst is not None and survey.worst.rank <= Severity(fail_on).rank)
 
 
-def _with_segments(files: tuple[str, ...], wanted: list[Explained]) -> dict[int, Explained]:
-    """The same connections with their segments, by id: read again for those that have none yet."""
-    if not all(explained.connection.exchanges for explained in wanted):
-        ids = {explained.id for explained in wanted}
-        wanted = [e for e in explain(*files, segments=ids).connections if e.id in ids]
-    return {explained.id: explained for explained in wanted}
+class _Sources:
+    """The captures named on the command line, to be opened as often as needed."""
+
+    def __init__(self, files: Sequence[str], stdin: io.FileIO | None) -> None:
+        self._files = files
+        self._stdin = stdin
+
+    def open(self) -> list[Source]:
+        if self._stdin is not None:
+            self._stdin.seek(0)
+        return [self._stdin if name == "-" and self._stdin is not None else name for name in self._files]
 
 
-def _show(
-    explanation: Explanation, chosen: list[Explained], limit: int, drawable: dict[int, Explained]
-) -> None:
-    out = console()
-    for capture in explanation.captures:
-        links = f", {', '.join(capture.link_types)}" if capture.link_types else ""
-        cut = f", {capture.truncated} cut by the snap length" if capture.truncated else ""
-        out.print(
-            Text.assemble(
-                (visible(capture.file), "bold"),
-                f": {capture.format}{links}, {_counted(capture.packets, 'packet')}, ",
-                f"{capture.tcp_segments:,} of TCP{cut}",
-            )
-        )
-        for problem in capture.problems:
-            out.print(Text.assemble(("  problem: ", "yellow"), visible(problem)))
-    rows = explanation.summary_rows()
-    total = len(explanation.connections)
-    endings = ", ".join(f"{count} {ending}" for ending, count in rows.endings)
-    out.print(f"{_counted(total, 'connection')}{': ' if endings else ''}{endings}")
-    for row in rows.findings:
-        count = _counted(row.connections, "connection")
-        out.print(Text.assemble((f"  {row.severity:8}", STYLE[row.severity]), f"{row.code:28} in {count}"))
-    if explanation.connections and not chosen:
-        out.print("none of them is what was asked for")
-    for explained in chosen[:limit]:
-        out.print()
-        print_story(f"#{explained.id}  ", explained.story, explained.findings)
-        if explained.id in drawable:
-            out.print()
-            print_ladder(_ladder_of(drawable[explained.id], LADDER_SEGMENTS))
-    if len(chosen) > limit:
-        out.print()
-        out.print(f"{len(chosen) - limit} more not told; --limit, --connection N and --finding CODE choose")
+@contextlib.contextmanager
+def _rereadable(files: Sequence[str], *, again: bool) -> Iterator[_Sources]:
+    """With `again`, standard input goes to a temporary file first, for ladders and reports."""
+    if files.count("-") > 1:
+        raise UsageError("- is standard input, and there is one of it")
+    if "-" not in files or not again:
+        yield _Sources(files, None)
+        return
+    with tempfile.TemporaryFile() as copy, io.FileIO(copy.fileno(), closefd=False) as stdin:
+        try:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+            copy.flush()
+        except OSError as error:
+            raise UnreadableInput(f"-: cannot be read: {error.strerror or error}") from error
+        stdin.name = "-"
+        yield _Sources(files, stdin)
 
 
-def _ladder_of(explained: Explained, limit: int | None) -> ladders.Ladder:
-    return ladders.from_connection(
-        explained.connection, title=f"connection {explained.id}", findings=explained.findings, limit=limit
-    )
+def _with_segments(sources: _Sources, wanted: Sequence[Explained]) -> dict[int, Explained]:
+    """The same connections with their segments, by id: of captures that are read again."""
+    findings = {one.id: one.findings for one in wanted if one.packets <= folder.TOO_LONG}
+    if not findings:
+        return {}
+    return {one.id: one.with_findings(findings[one.id]) for one in folder.again(sources.open(), findings)}
 
 
-def _write(chosen: Iterable[Explained], folder: Path) -> None:
+def _write(option: str, path: Path, pieces: Iterator[str] | Sequence[str]) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for explained in chosen:
-            if explained.connection.exchanges:
-                drawn = svg.draw(_ladder_of(explained, 2000))
-                (folder / f"connection-{explained.id}.svg").write_text(drawn, encoding="utf-8")
+        with path.open("w", encoding="utf-8") as stream:
+            stream.writelines(pieces)
     except OSError as error:
-        raise UsageError(f"--out {folder}: {error.strerror}") from error
+        raise UsageError(f"{option} {path}: {error.strerror}") from error
 
 
 def _rule(code: str) -> Rule:
@@ -185,7 +197,3 @@ def _tell_rule(rule: Rule, as_json: bool) -> int:
     ):
         wrapping().print(Text.assemble((f"  {label:9}", "dim"), text))
     return 0
-
-
-def _counted(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"

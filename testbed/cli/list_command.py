@@ -45,6 +45,8 @@ def command(long_form: bool, as_json: bool) -> int:
             click.echo(f"  {row.name:{wide}}  {row.title}{takes}")
             if long_form:
                 click.echo(click.wrap_text(f"{row.lesson} ({row.rfc})", 100, "      ", "      "))
+                if row.findings:
+                    click.echo(f"      finds {', '.join(row.findings)}: testbed explain --code CODE")
                 for line in filter(None, (text.strip() for text in row.transcripts[0].splitlines())):
                     click.echo(f"        {line}")
         click.echo()

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -20,14 +20,14 @@ from ..render.ladder import Ladder
 NARROWEST, WIDEST = 80, 120
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A console that is plain where there is no terminal, and honours NO_COLOR."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+def console(to: TextIO | None = None, *, stderr: bool = False) -> Console:
+    """A console that is plain where there is no terminal, and honours NO_COLOR; `to` is stdout."""
+    return Console(file=to, stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
-def wrapping() -> Console:
+def wrapping(to: TextIO | None = None) -> Console:
     """A console that breaks lines between words, for prose."""
-    return Console(width=width(), highlight=False, markup=False, emoji=False)
+    return Console(file=to, width=width(), highlight=False, markup=False, emoji=False)
 
 
 def width() -> int:
@@ -49,9 +49,9 @@ def ascii_only() -> bool:
 STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 
 
-def print_story(head: str, story: str, findings: Sequence[Finding]) -> None:
+def print_story(head: str, story: str, findings: Sequence[Finding], *, to: TextIO | None = None) -> None:
     """A connection in words: how it went, then each finding as a paragraph of its own."""
-    out = wrapping()
+    out = wrapping(to)
     out.print(Text(head + visible(story)))
     for finding in findings:
         out.print()
@@ -61,9 +61,9 @@ def print_story(head: str, story: str, findings: Sequence[Finding]) -> None:
             out.print(label + text if number == 0 else text)
 
 
-def print_ladder(ladder: Ladder) -> None:
-    """Draw a ladder on stdout."""
-    out = console()
+def print_ladder(ladder: Ladder, *, to: TextIO | None = None) -> None:
+    """Draw a ladder on stdout, or on another stream."""
+    out = console(to)
     drawn = terminal.draw(
         ladder, width(), colour=out.is_terminal and not out.no_color, ascii_only=ascii_only()
     )

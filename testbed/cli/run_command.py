@@ -6,7 +6,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 from rich.live import Live
@@ -18,6 +18,8 @@ from ..errors import CapabilityError, UsageError
 from ..lab import Check, Verdict
 from ..render import escape, junit
 from ..scenarios import RunResult, Scenario, catalogue, find, run
+from ..scenarios import coverage as edges
+from .coverage_output import print_coverage, write_picture
 from .output import console, print_json, print_ladder, print_story, width, wrapping
 
 STYLE_OF_WITNESS = {"tracepoint": "cyan", "sock_diag": "blue", "psutil": "blue", "program": "magenta"}
@@ -44,6 +46,10 @@ STYLE = {
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Write captures and ladders to DIR."
 )
 @click.option("--timeline", is_flag=True, help="What each witness told, line by line, on one clock.")
+@click.option("--coverage", is_flag=True, help="Which edges of RFC 9293's state machine were walked.")
+@click.option(
+    "--coverage-svg", type=click.Path(dir_okay=False, path_type=Path), help="The same as a picture: FILE."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout (testbed.run/1).")
 @click.option(
     "--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write a JUnit report to FILE."
@@ -54,6 +60,8 @@ def command(
     net: Literal["private", "host"],
     out: Path | None,
     timeline: bool,
+    coverage: bool,
+    coverage_svg: Path | None,
     as_json: bool,
     junit: Path | None,
 ) -> int:
@@ -63,6 +71,7 @@ def command(
     testbed run missing-fin                 the ladder and the verdict
     testbed run handshake four-way-close    several, side by side
     testbed run --all --junit report.xml    all of them, a summary table
+    testbed run --all --coverage            and every edge of the state machine that they walked
     """
     if everything and names:
         raise UsageError("say which scenarios to run, or --all, not both")
@@ -74,6 +83,8 @@ def command(
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"--out {out}: {error.strerror}") from error
+    if coverage_svg is not None and not coverage_svg.parent.is_dir():
+        raise UsageError(f"--coverage-svg {coverage_svg}: No such file or directory")
     began = time.monotonic()
     results = _run(scenarios, net, out, quiet=as_json)
     seconds = time.monotonic() - began
@@ -81,13 +92,24 @@ def command(
     results.sort(key=lambda result: order[result.scenario])
     if junit is not None:
         _write_junit(junit, results)
+    walked = edges.coverage(results) if coverage or coverage_svg else []
+    if coverage_svg is not None:
+        write_picture(coverage_svg, walked, "--coverage-svg")
+    elif walked and out is not None:
+        write_picture(out / "coverage.svg", walked, "--out")
     if as_json:
         runs = [result.to_json(timeline=timeline) for result in results]
-        print_json({"schema": "testbed.run/1", "runs": runs})
+        document: dict[str, Any] = {"schema": "testbed.run/1", "runs": runs}
+        if walked:
+            document["coverage"] = [row.to_json() for row in walked]
+        print_json(document)
     elif len(results) == 1 and results[0].verdict is not Verdict.SKIPPED:
         _show(results[0], scenarios[0], timeline=timeline)
     elif len(results) > 1:
         _show_table(results, seconds)
+    if coverage and not as_json:
+        console().print()
+        print_coverage(walked)
     return _status(results, everything)
 
 

@@ -4,6 +4,7 @@
 
     table           what a finding, a rule and the evidence are
     rules           the table of all rules, in order of weight
+    signs           which of them have to look closer
     rules_close     FIN and RST
     rules_open      SYN
     rules_transfer  probes, losses, windows
@@ -14,7 +15,8 @@
 Nothing here reads a clock, a file or the network.
 """
 
-from .rules import RULES, judge, rule
+from .rules import RULES, judge, rule, with_flaw
+from .rules_capture import flaw_of
 from .table import Clue, Evidence, Finding, Holder, KernelReading, Rule, Severity
 from .words import describe
 
@@ -28,6 +30,8 @@ __all__ = [
     "Rule",
     "Severity",
     "describe",
+    "flaw_of",
     "judge",
     "rule",
+    "with_flaw",
 ]

@@ -5,8 +5,12 @@ python -m testbed.findings.rules        prints the table
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from ..tcp.connection import Connection
+from ..tcp.notes import Note
 from . import rules_capture, rules_close, rules_kernel, rules_open, rules_transfer
+from .signs import Sign, signs
 from .table import Evidence, Finding, Rule, Severity
 
 ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
@@ -25,9 +29,23 @@ RULES: tuple[Rule, ...] = (
         "close-wait`.",
         "RFC 9293 section 3.6, 3.10.4",
         "A FIN of that end in a longer capture, or one that the capture dropped.",
+        Sign.FIN_OPEN,
         rules_close.missing_fin,
     ),
     *rules_kernel.RULES,
+    Rule(
+        "late-fin",
+        INFO,
+        "One end closed long after the other",
+        "An end sent its FIN more than a second after the peer's, and no data in between. A warning where "
+        "the kernel's tables showed whose socket it was.",
+        "A slow application, or a leaked socket that was closed by the end of its process.",
+        "Close the socket when a read returns 0 bytes.",
+        "RFC 9293 section 3.6",
+        "Work that the application does between the two, on purpose.",
+        Sign.FIN_LATE,
+        rules_close.late_fin,
+    ),
     Rule(
         "fin-unacknowledged",
         WARNING,
@@ -37,6 +55,7 @@ RULES: tuple[Rule, ...] = (
         "Capture on the other host too.",
         "RFC 9293 section 3.6, 3.8.1",
         "An acknowledgment of it that was not captured.",
+        Sign.FIN_OPEN,
         rules_close.fin_unacknowledged,
     ),
     Rule(
@@ -51,6 +70,7 @@ RULES: tuple[Rule, ...] = (
         "peer's FIN.",
         "RFC 9293 section 3.5.2, 3.10.7; RFC 1122 section 4.2.2.13",
         "The receiver going on as if nothing had come: then the RST was not taken (reset-ignored).",
+        Sign.RESET,
         rules_close.reset,
     ),
     Rule(
@@ -62,6 +82,7 @@ RULES: tuple[Rule, ...] = (
         "None needed where the stack challenges it.",
         "RFC 5961 section 3",
         "No segment of the receiver after it.",
+        Sign.RESET_IGNORED,
         rules_close.reset_ignored,
     ),
     Rule(
@@ -73,6 +94,7 @@ RULES: tuple[Rule, ...] = (
         "Find out who sends them.",
         "RFC 9293 section 3.6",
         "A FIN with another number.",
+        Sign.DATA_AFTER_FIN,
         rules_close.data_after_fin,
     ),
     Rule(
@@ -84,6 +106,7 @@ RULES: tuple[Rule, ...] = (
         "None: see that the rest arrives.",
         "RFC 9293 section 3.6; RFC 1122 section 4.2.2.13",
         "Data that had been sent before the FIN was taken.",
+        Sign.DATA_AFTER_PEERS_FIN,
         rules_close.half_close,
     ),
     Rule(
@@ -95,6 +118,7 @@ RULES: tuple[Rule, ...] = (
         "None.",
         "RFC 9293 section 3.6, Figure 13",
         "An acknowledgment of the first FIN before the second.",
+        Sign.FINS_CROSSED,
         rules_close.simultaneous_close,
     ),
     Rule(
@@ -106,6 +130,7 @@ RULES: tuple[Rule, ...] = (
         "None, unless it is frequent.",
         "RFC 9293 section 3.8.1",
         "FINs with different numbers.",
+        Sign.FIN_REPEATED,
         rules_close.fin_retransmitted,
     ),
     Rule(
@@ -118,6 +143,7 @@ RULES: tuple[Rule, ...] = (
         "None.",
         "RFC 9293 section 3.4",
         "A FIN with a number one lower.",
+        Sign.SHORT_OF_FIN,
         rules_close.ack_short_of_fin,
     ),
     Rule(
@@ -129,6 +155,7 @@ RULES: tuple[Rule, ...] = (
         "Start the server, or wait for it to listen.",
         "RFC 9293 section 3.10.7.1, 3.10.7.3",
         "A SYN,ACK before the RST.",
+        Sign.NOT_OPENED,
         rules_open.refused,
     ),
     Rule(
@@ -140,6 +167,7 @@ RULES: tuple[Rule, ...] = (
         "Capture at the server: does the SYN arrive?",
         "RFC 9293 section 3.8.3",
         "An answer that took another way.",
+        Sign.NOT_OPENED,
         rules_open.unanswered,
     ),
     Rule(
@@ -153,6 +181,7 @@ RULES: tuple[Rule, ...] = (
         "Count them: one is chance, many are a flood (SYN cookies).",
         "RFC 9293 section 3.5, RFC 4987",
         "The third segment.",
+        Sign.NOT_OPENED,
         rules_open.half_open,
     ),
     Rule(
@@ -164,6 +193,7 @@ RULES: tuple[Rule, ...] = (
         "Look at ListenOverflows in `nstat -az`.",
         "RFC 9293 section 3.8.3",
         "SYNs with different numbers.",
+        Sign.SYN_REPEATED,
         rules_open.handshake_retried,
     ),
     Rule(
@@ -175,7 +205,35 @@ RULES: tuple[Rule, ...] = (
         "None.",
         "RFC 9293 section 3.5, Figure 7",
         "A SYN,ACK that answers before the second SYN.",
+        Sign.SIMULTANEOUS,
         rules_open.simultaneous_open,
+    ),
+    Rule(
+        "split-handshake",
+        WARNING,
+        "A SYN answered by a SYN",
+        "The end that was called did not send SYN,ACK but a SYN of its own, and the caller's SYN,ACK answers "
+        "that. RFC 9293 allows it, no common stack does it.",
+        "A server that wants to be taken for the client by whoever inspects the traffic.",
+        "Find out what runs there.",
+        "RFC 9293 section 3.5",
+        "A SYN,ACK of either end that was not captured: then it is a simultaneous open.",
+        Sign.SPLIT | Sign.SIMULTANEOUS,
+        rules_open.split_handshake,
+    ),
+    Rule(
+        "stray-segments",
+        WARNING,
+        "Segments from before their sender's SYN,ACK",
+        "Segments in one end's name came before the SYN,ACK with which it opened, with other numbers, and "
+        "the other end took none of them.",
+        "Somebody else sent them: an attempt to cut the connection off, or to mislead whoever watches. Or "
+        "they are late ones of an earlier connection of these ports.",
+        "Compare their TTL and IP id with those of the SYN,ACK.",
+        "RFC 9293 section 3.10.7.3, RFC 5961",
+        "The receiver acting upon one of them.",
+        Sign.STRAYS,
+        rules_open.stray_segments,
     ),
     Rule(
         "port-reused",
@@ -186,6 +244,7 @@ RULES: tuple[Rule, ...] = (
         "None, unless it fails.",
         "RFC 9293 section 3.6.1, RFC 6191",
         "A SYN with the first one's number: that is a retransmission.",
+        Sign.PORT_REUSED,
         rules_open.port_reused,
     ),
     Rule(
@@ -197,6 +256,7 @@ RULES: tuple[Rule, ...] = (
         "Follow the address that sent it.",
         "RFC 792, RFC 4443, RFC 5927",
         "The quoted segment arriving.",
+        Sign.ICMP,
         rules_open.icmp_error,
     ),
     Rule(
@@ -208,6 +268,7 @@ RULES: tuple[Rule, ...] = (
         "None. They close nothing; ask why the connection is idle.",
         "RFC 9293 section 3.8.4; RFC 1122 section 4.2.3.6",
         "A peer's window of 0: then they are window probes.",
+        Note.KEEP_ALIVE,
         rules_transfer.keepalive_probes,
     ),
     Rule(
@@ -219,6 +280,7 @@ RULES: tuple[Rule, ...] = (
         "Find out when it was last heard.",
         "RFC 9293 section 3.8.4",
         "Answers that were not captured.",
+        Note.KEEP_ALIVE,
         rules_transfer.keepalive_unanswered,
     ),
     Rule(
@@ -230,6 +292,7 @@ RULES: tuple[Rule, ...] = (
         "Look for the link that loses.",
         "RFC 9293 section 3.8.1, RFC 6298",
         "The same packet captured twice.",
+        Note.RETRANSMISSION | Note.FAST_RETRANSMISSION | Note.SPURIOUS_RETRANSMISSION,
         rules_transfer.retransmission,
     ),
     Rule(
@@ -241,6 +304,7 @@ RULES: tuple[Rule, ...] = (
         "Set TCP_USER_TIMEOUT to be told sooner.",
         "RFC 9293 section 3.8.3, RFC 5482",
         "An acknowledgment that was not captured.",
+        Sign.DATA_WITHOUT_FIN,
         rules_transfer.unacknowledged_data,
     ),
     Rule(
@@ -252,6 +316,7 @@ RULES: tuple[Rule, ...] = (
         "Find what keeps it from reading.",
         "RFC 9293 section 3.8.6",
         "A window scale that was not captured changes nothing: 0 stays 0.",
+        Note.ZERO_WINDOW,
         rules_transfer.zero_window,
     ),
     Rule(
@@ -263,6 +328,7 @@ RULES: tuple[Rule, ...] = (
         "None, unless it is frequent.",
         "RFC 9293 section 3.10.7.4",
         "A retransmission within the round-trip time.",
+        Note.OUT_OF_ORDER,
         rules_transfer.out_of_order,
     ),
     Rule(
@@ -274,6 +340,7 @@ RULES: tuple[Rule, ...] = (
         "None: harmless.",
         "RFC 7323 section 2.2",
         "Data between.",
+        Note.WINDOW_UPDATE | Note.DUPLICATE_ACK,
         rules_open.loopback_window_update,
     ),
     Rule(
@@ -286,6 +353,7 @@ RULES: tuple[Rule, ...] = (
         "Capture with a larger buffer (-B), from before the start.",
         "",
         "A count that proves the capture complete.",
+        Sign.PARTIAL | Sign.FLAWED | Note.ACKED_LOST_SEGMENT,
         rules_capture.capture_incomplete,
     ),
     Rule(
@@ -297,23 +365,36 @@ RULES: tuple[Rule, ...] = (
         "Go back to the capture file.",
         "",
         "The original capture.",
+        Sign.DISAGREES,
         rules_capture.text_disagrees_with_hex,
     ),
 )
 """Every rule, what matters most first; among findings of one severity this is the order."""
 
 _ORDER = {rule.code: position for position, rule in enumerate(RULES)}
+_CALLED = tuple((int(row.when), row.judge) for row in RULES)
 
 
 def judge(connection: Connection, evidence: Evidence) -> list[Finding]:
     """Every finding of every rule, worst first."""
-    found = [
+    seen = signs(connection, evidence)
+    if not seen:
+        return []
+    return _sorted(
         finding if finding.frame else finding._replace(frame=None)  # 0: that packet was not captured
-        for row in RULES
-        for finding in row.judge(connection, evidence)
-    ]
-    found.sort(key=lambda finding: (finding.severity.rank, _ORDER[finding.code]))
-    return found
+        for when, find in _CALLED
+        if when & seen
+        for finding in find(connection, evidence)
+    )
+
+
+def with_flaw(findings: Sequence[Finding], flaw: Finding | None) -> Sequence[Finding]:
+    """`findings`, made while the capture was being read, with what is known of it only at its end."""
+    return findings if flaw is None else _sorted([*findings, flaw])
+
+
+def _sorted(findings: Iterable[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: (finding.severity.rank, _ORDER[finding.code]))
 
 
 def rule(code: str) -> Rule | None:

@@ -23,21 +23,9 @@ def capture_incomplete(connection: Connection, evidence: Evidence) -> Iterator[F
             f"Segments are missing from the capture, not from the connection: {frames(lost, total)} "
             "acknowledged data that no captured segment carries.",
         )
-    reasons = []
-    if evidence.dropped:
-        reasons.append(f"{count(evidence.dropped, 'packet')} were dropped while capturing")
-    if evidence.complete is False and not evidence.dropped:
-        reasons.append("the interface counted other packets than were captured")
-    reasons.extend(problem for problem in evidence.problems if "cut" in problem or "damaged" in problem)
-    if reasons:
-        yield Finding(
-            "capture-incomplete",
-            Severity.WARNING,
-            None,
-            None,
-            f"The capture does not hold everything: {listed(reasons)}. What is not in it may have happened "
-            "all the same.",
-        )
+    whole = flaw_of(evidence)
+    if whole is not None:
+        yield whole
     if connection.mid_stream:
         yield Finding(
             "capture-incomplete",
@@ -69,6 +57,26 @@ def capture_incomplete(connection: Connection, evidence: Evidence) -> Iterator[F
                 f"Only one direction was captured: nothing that the {side_of(end)} sent is here, so nothing "
                 "is said of what it did or did not do.",
             )
+
+
+def flaw_of(evidence: Evidence) -> Finding | None:
+    """What the capture as a whole lacks: a finding of each of its connections."""
+    reasons = []
+    if evidence.dropped:
+        reasons.append(f"{count(evidence.dropped, 'packet')} were dropped while capturing")
+    if evidence.complete is False and not evidence.dropped:
+        reasons.append("the interface counted other packets than were captured")
+    reasons.extend(problem for problem in evidence.problems if "cut" in problem or "damaged" in problem)
+    if not reasons:
+        return None
+    return Finding(
+        "capture-incomplete",
+        Severity.WARNING,
+        None,
+        None,
+        f"The capture does not hold everything: {listed(reasons)}. What is not in it may have happened "
+        "all the same.",
+    )
 
 
 def text_disagrees_with_hex(connection: Connection, evidence: Evidence) -> Iterator[Finding]:

@@ -10,10 +10,8 @@ from ..tcp.notes import Note
 from ..tcp.states import State
 from ..wire.segment import ACK, FIN, SYN
 from .phrases import count, duration, frames
-from .table import Evidence, Finding, Holder, Severity, Side, ends, in_words, other, side_of
-
-SETTLED_NS = 1_000_000_000
-"""How long an end may keep silent after the peer's FIN before its own counts as missing."""
+from .signs import LATE_NS
+from .table import Evidence, Finding, Holder, Severity, Side, ends, in_words, other, side_of, watched
 
 ANSWER_NS = 200_000_000
 """How soon after a segment an RST counts as the answer to it."""
@@ -30,14 +28,14 @@ def missing_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]
         return  # a capture of one direction accuses nobody: capture-incomplete says so
     if not closer.fin_acked_frame and not held:
         return  # nothing shows that the FIN arrived: fin-unacknowledged says so
-    until = max(evidence.end_ns, connection.last_time_ns)
+    until = evidence.until(connection)
     if connection.reset_by is not None:
         # reset by the end that had closed: its socket was gone when the other one spoke again
         if connection.reset_by is silent or silent.bytes_after_peer_fin or connection.reset_segment is None:
             return
         until = connection.reset_segment.time_ns
     since = until - max(closer.fin_first_time, silent.next_seq_time)
-    settled = since >= SETTLED_NS
+    settled = since >= LATE_NS
     if connection.reset_by is not None and not settled:
         return
     text = (
@@ -49,9 +47,7 @@ def missing_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]
         text += f", the {side_of(silent)}'s TCP acknowledged it in frame {closer.fin_acked_frame}"
     if connection.reset_by is None:
         state, closers_state, left = silent.state, closer.state, "is left"
-        text += (
-            f", and nothing closed the other direction in the {duration(since)} that the capture goes on. "
-        )
+        text += f", and nothing closed the other direction in the {watched(connection, since)}. "
     else:
         assert connection.reset_state is not None
         states = connection.reset_state if closer.is_client else connection.reset_state[::-1]
@@ -59,15 +55,42 @@ def missing_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]
         text += f", and {duration(since)} later the RST in frame {connection.reset_frame} ended it. "
     text += f"The {side_of(silent)} {left} in {state}: {_why_not_closed(evidence, side_of(silent))}."
     for holder in held:
-        text += " " + _held_by(holder)
+        text += " " + _held_by(holder, connection)
     text += " " + _closers_side(connection, evidence, closer, f"{left} in {closers_state}")
-    if not settled:
+    if connection.successor is not None:
+        text += (
+            f" Frame {connection.successor.frame} opens the same four-tuple anew: the host that sent it had "
+            "forgotten this connection by then."
+        )
+    elif not settled:
         text += (
             f" The capture ends only {duration(since)} after the FIN, so that it may have come later: "
             "a longer capture would tell."
         )
     severity = Severity.ERROR if settled else Severity.WARNING
     yield Finding("missing-fin", severity, side_of(silent), closer.fin_first_frame, text)
+
+
+def late_fin(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """A FIN that came, long after the peer's, with nothing sent in between."""
+    closer = connection.first_fin
+    if closer is None or connection.ending is not Ending.ORDERLY or not closer.fin_acked_frame:
+        return
+    late = other(connection, closer)
+    waited = late.fin_first_time - closer.fin_time  # since the one that arrived
+    if waited < LATE_NS or late.bytes_after_peer_fin or closer.fin_acked_frame >= late.fin_first_frame:
+        return  # a FIN that acknowledges the other at once was not late: what it answers was
+    holders = [holder for holder in evidence.held(side_of(late)) if holder.state == State.CLOSE_WAIT]
+    yield Finding(
+        "late-fin",
+        Severity.WARNING if holders else Severity.INFO,
+        side_of(late),
+        late.fin_first_frame,
+        f"The {side_of(late)} closed {duration(waited)} after the {side_of(closer)} (FIN in frame "
+        f"{late.fin_first_frame} after that in frame {closer.fin_frame}) and sent no data in between: "
+        "so long its socket was in CLOSE_WAIT. Its application is slow to close, or did not close at all and "
+        "the end of its process did." + "".join(" " + _held_by(holder, connection) for holder in holders),
+    )
 
 
 _NOT_CLOSED = {
@@ -90,12 +113,16 @@ def _why_not_closed(evidence: Evidence, side: Side) -> str:
     )
 
 
-def _held_by(holder: Holder) -> str:
+def _held_by(holder: Holder, connection: Connection) -> str:
     command, pid, fd = holder.command or "unnamed", holder.pid, holder.fd
     seen = f"in {holder.state} ({holder.witness})"
     if pid is None:
         return f"The kernel still has the socket {seen}; no process could be named for it."
     where = f", file descriptor {fd}" if fd is not None else ""
+    if holder.seen_ns:
+        when = duration(holder.seen_ns - connection.start_ns)
+        text = f"Process {pid} ({command}) held the socket{where}, when it was last looked for, at {when}"
+        return f"{text}, {seen}."
     text = f"Process {pid} ({command}) still holds the socket{where}, {seen}"
     return f"{text}: {in_words(holder.clues)}." if holder.clues else f"{text}."
 
@@ -141,8 +168,8 @@ def fin_unacknowledged(connection: Connection, evidence: Evidence) -> Iterator[F
         if end.fin_seq is None or end.fin_acked_frame:
             continue
         peer = other(connection, end)
-        since = max(evidence.end_ns, connection.last_time_ns) - end.fin_first_time
-        if not peer.packets or (since < SETTLED_NS and end.fins_sent == 1):
+        since = evidence.until(connection) - end.fin_first_time
+        if not peer.packets or (since < LATE_NS and end.fins_sent == 1):
             continue
         yield Finding(
             "fin-unacknowledged",
@@ -150,7 +177,7 @@ def fin_unacknowledged(connection: Connection, evidence: Evidence) -> Iterator[F
             side_of(peer),
             end.fin_first_frame,
             f"The {side_of(end)}'s FIN (frame {end.fin_first_frame}, sent {count(end.fins_sent, 'time')}) "
-            f"was never acknowledged in the {duration(since)} that the capture goes on; the {side_of(end)} "
+            f"was never acknowledged in the {watched(connection, since)}; the {side_of(end)} "
             f"is left in {end.state}. The {side_of(peer)} is gone or cannot be reached, or its answers were "
             "not captured.",
         )
@@ -283,9 +310,7 @@ def _why_reset(connection: Connection, evidence: Evidence, end: Endpoint, peer: 
     rst, cause = connection.reset_segment, connection.reset_cause
     assert rst is not None
     answers = (
-        cause is not None
-        and connection.reset_cause_from_client == peer.is_client
-        and rst.time_ns - cause.time_ns < ANSWER_NS
+        cause is not None and cause.from_client == peer.is_client and rst.time_ns - cause.time_ns < ANSWER_NS
     )
     bare = not rst.flags & ACK
     if _unanswered_probes(connection, end, peer) >= 3:
@@ -328,6 +353,8 @@ def _unanswered_probes(connection: Connection, end: Endpoint, peer: Endpoint) ->
 def reset_ignored(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     """RSTs that their receiver did not take."""
     for frame, from_client in connection.resets_ignored:
+        if frame in connection.strays:
+            continue  # stray-segments says so
         side, peer = ("client", "server") if from_client else ("server", "client")
         yield Finding(
             "reset-ignored",

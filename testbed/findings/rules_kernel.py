@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from ..tcp.connection import Connection
 from .rules_close import missing_fin
+from .signs import Sign
 from .table import Evidence, Finding, Judge, KernelReading, Rule, Severity
 
 
@@ -57,6 +58,7 @@ RULES: tuple[Rule, ...] = (
         "RFC 9293 section 3.9.1.4, 3.10.4; Linux net/ipv4/tcp_diag.c (idiag_rqueue)",
         "A program that still waits for a read(): where the last data and the FIN came close together Linux "
         "takes the FIN out of the queue with the data.",
+        Sign.KERNEL,
         not_closed,
         "kernel",
     ),
@@ -70,6 +72,7 @@ RULES: tuple[Rule, ...] = (
         "Read to the end of the stream before close().",
         "RFC 1122 section 4.2.2.13; RFC 2525 section 2.17; Linux net/ipv4/tcp_diag.c (idiag_rqueue)",
         "A read that was under way when the tables were looked at.",
+        Sign.KERNEL,
         told("data-unread", Severity.WARNING),
         "kernel",
     ),
@@ -83,6 +86,7 @@ RULES: tuple[Rule, ...] = (
         "Keep a read pending on every connection, or watch it for EPOLLRDHUP.",
         "RFC 9293 section 3.9.1.3, 3.10.4; Linux net/ipv4/tcp_diag.c (idiag_rqueue)",
         "A program that has learned of the end in another way (EPOLLRDHUP) and is about to close.",
+        Sign.KERNEL,
         told("eof-unread", Severity.WARNING),
         "kernel",
     ),
@@ -97,6 +101,7 @@ RULES: tuple[Rule, ...] = (
         "TCP_USER_TIMEOUT bounds unacknowledged data.",
         "RFC 9293 section 3.5.1, 3.8.4",
         "The peer's socket in the tables of another network.",
+        Sign.KERNEL,
         told("peer-gone", Severity.INFO),
         "kernel",
     ),
@@ -110,6 +115,7 @@ RULES: tuple[Rule, ...] = (
         "Look at the listener's queue (`ss -ltn`, Recv-Q).",
         "listen(2); RFC 9293 section 3.9.1.1",
         "An accept() that was under way.",
+        Sign.KERNEL,
         told("not-accepted", Severity.INFO),
         "kernel",
     ),
@@ -123,6 +129,7 @@ RULES: tuple[Rule, ...] = (
         "See to it that the peer closes. Later segments of it draw RST.",
         "RFC 9293 section 3.6; tcp(7), tcp_fin_timeout; Linux net/ipv4/tcp.c (__tcp_close)",
         "A descriptor of that socket in a process.",
+        Sign.KERNEL,
         told("orphan-countdown", Severity.INFO),
         "kernel",
     ),
@@ -136,6 +143,7 @@ RULES: tuple[Rule, ...] = (
         "None, if the program reads; it waits for as long as the peer does not close.",
         "RFC 9293 section 3.6; shutdown(2)",
         "An inode of 0: an orphan.",
+        Sign.KERNEL,
         told("half-closed", Severity.INFO),
         "kernel",
     ),
@@ -148,6 +156,7 @@ RULES: tuple[Rule, ...] = (
         "None at once; where it lasts, see whether the peer is there (tcp_orphan_retries bounds it).",
         "RFC 9293 section 3.6; tcp(7), tcp_orphan_retries",
         "A descriptor of that socket in a process.",
+        Sign.KERNEL,
         told("orphan", Severity.INFO),
         "kernel",
     ),
@@ -160,6 +169,7 @@ RULES: tuple[Rule, ...] = (
         "Close the descriptor on errors too.",
         "RFC 9293 section 3.10.7.4; close(2)",
         "A socket that is bound and was never connected.",
+        Sign.KERNEL,
         told("descriptor-open", Severity.INFO),
         "kernel",
     ),
@@ -173,6 +183,7 @@ RULES: tuple[Rule, ...] = (
         "Set SO_KEEPALIVE, and TCP_KEEPIDLE below Linux's two hours; or a time limit in the application.",
         "RFC 1122 section 4.2.3.6; RFC 9293 section 3.8.4; tcp(7); Linux net/ipv4/tcp_timer.c",
         "A time limit in the program, which no table shows.",
+        Sign.KERNEL,
         told("keepalive-off", Severity.INFO),
         "kernel",
     ),
@@ -186,6 +197,7 @@ RULES: tuple[Rule, ...] = (
         "None.",
         "RFC 9293 section 3.8.4; RFC 1122 section 4.2.3.6; Linux net/ipv4/inet_diag.c (idiag_timer)",
         "An orphan, whose long countdown Linux shows as the same timer.",
+        Sign.KERNEL,
         told("keepalive-armed", Severity.INFO),
         "kernel",
     ),
@@ -198,6 +210,7 @@ RULES: tuple[Rule, ...] = (
         "None, unless the timeouts grow in number.",
         "RFC 6298; RFC 8985 section 7; Linux net/ipv4/inet_diag.c (idiag_timer)",
         "An acknowledgment of everything.",
+        Sign.KERNEL,
         told("retransmission-timer", Severity.INFO),
         "kernel",
     ),
@@ -210,6 +223,7 @@ RULES: tuple[Rule, ...] = (
         "Find what keeps it from reading.",
         "RFC 9293 section 3.8.6.1; Linux net/ipv4/inet_diag.c (idiag_timer)",
         "A window that is open.",
+        Sign.KERNEL,
         told("window-closed", Severity.INFO),
         "kernel",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..tcp import zeek
 from ..tcp.connection import Connection, Opening
 from ..tcp.notes import Note
 from ..wire.segment import reverse
@@ -51,10 +52,21 @@ def unanswered(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
         + (f" over {duration(connection.duration_ns)}" if sent > 1 else "")
         + ") was never answered. "
     )
-    if connection.server.packets:
+    after = connection.successor
+    if connection.simultaneous:
+        text += (
+            f"The server sent a SYN of its own (frame {connection.server.syn_frame}), which was not answered "
+            "either: the answer to a SYN has SYN and ACK set, and neither end sent one. "
+        )
+    elif connection.server.packets:
         text += "The server did send segments, but none that accepts or refuses the connection. "
     told = _icmp(connection, evidence)
-    if told:
+    if after is not None and after.answers:
+        text += (
+            f"Instead the server sent a SYN of its own in frame {after.frame}, which opens the same "
+            "four-tuple from its end: see that connection."
+        )
+    elif told:
         text += told
     elif connection.reset_by is not None:
         text += f"The client gave it up itself with the RST in frame {connection.reset_frame}."
@@ -68,7 +80,7 @@ def unanswered(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
 
 
 def _icmp(connection: Connection, evidence: Evidence) -> str:
-    for error in evidence.icmp_about(connection.client_flow):
+    for error in evidence.icmp_about(connection, connection.client_flow):
         kind = UNREACHABLE.get((len(error.quoted_flow), error.type), "an error")
         return f"ICMP told why in frame {error.frame}: {kind} (type {error.type}, code {error.code})."
     return ""
@@ -78,10 +90,8 @@ def icmp_error(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     """ICMP errors about the segments of a connection that did open."""
     if connection.opening is Opening.SYN_ONLY:
         return
-    if not evidence.icmp_errors:
-        return
     flows = {connection.client_flow: "client", reverse(connection.client_flow): "server"}
-    about = sorted(error for flow in flows for error in evidence.icmp_about(flow))
+    about = sorted(error for flow in flows for error in evidence.icmp_about(connection, flow))
     if about:
         first = about[0]
         kind = UNREACHABLE.get((len(first.quoted_flow), first.type), "an error")
@@ -155,9 +165,56 @@ def handshake_retried(connection: Connection, evidence: Evidence) -> Iterator[Fi
         )
 
 
+def split_handshake(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """A SYN that was answered by a SYN."""
+    client, server = connection.addresses
+    if connection.answers_syn:
+        second = connection.first_frame
+        text = (
+            f"{client} answered the SYN of {server} (frame {connection.answers_syn}) not by SYN,ACK but by a "
+            f"SYN of its own (frame {second}): a split handshake. It was {server} that called first; the "
+            "client here is the end whose SYN was answered by SYN,ACK."
+        )
+    elif _one_syn_ack(connection):
+        second = connection.server.syn_frame
+        text = (
+            f"{server} answered the SYN of {client} (frame {connection.first_frame}) by a SYN of its own "
+            f"(frame {second}), and only one of the two sent SYN,ACK: a split handshake. It looks like a "
+            "simultaneous open, in which both would send one."
+        )
+    else:
+        return
+    yield Finding("split-handshake", Severity.WARNING, None, second, text)
+
+
+def _one_syn_ack(connection: Connection) -> bool:
+    """Both sent a SYN, and only one of them SYN,ACK."""
+    if connection.opening is not Opening.SIMULTANEOUS:
+        return False
+    return not (connection.client.letters & connection.server.letters & zeek.H)
+
+
+def stray_segments(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+    """Segments from before their sender's SYN,ACK."""
+    numbers = connection.strays
+    if not numbers:
+        return
+    text = (
+        f"The server opened with the SYN,ACK in frame {connection.server.syn_frame}; before it, and with "
+        f"other numbers, its address sent {frames(numbers)}. "
+    )
+    if connection.established:
+        text += "The client took none of that, no RST in it either, and the connection opened. "
+    text += (
+        "Somebody else sent it, to cut the connection off or to mislead whoever watches, or it is left over "
+        "from an earlier connection of these ports."
+    )
+    yield Finding("stray-segments", Severity.WARNING, "server", numbers[0], text)
+
+
 def simultaneous_open(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     """Both ends sent a SYN of their own."""
-    if connection.opening is Opening.SIMULTANEOUS:
+    if connection.opening is Opening.SIMULTANEOUS and not _one_syn_ack(connection):
         yield Finding(
             "simultaneous-open",
             Severity.INFO,
@@ -170,7 +227,7 @@ def simultaneous_open(connection: Connection, evidence: Evidence) -> Iterator[Fi
 
 def port_reused(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     """The four-tuple had been in use before."""
-    if connection.port_reused:
+    if connection.port_reused and not connection.answers_syn:
         yield Finding(
             "port-reused",
             Severity.INFO,
@@ -190,7 +247,7 @@ def loopback_window_update(connection: Connection, evidence: Evidence) -> Iterat
         return  # then it is more likely a challenge ACK
     before = min(
         connection.first_data_frame or connection.last_frame + 1,
-        connection.close_frames[0][0] if connection.close_frames else connection.last_frame + 1,
+        connection.first_fin.fin_first_frame if connection.first_fin else connection.last_frame + 1,
     )
     until = connection.server.syn_time + STRAIGHT_AFTER_NS
     for note in (Note.WINDOW_UPDATE, Note.DUPLICATE_ACK):

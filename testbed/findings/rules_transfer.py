@@ -8,7 +8,7 @@ from ..tcp.connection import Connection, Ending, Opening
 from ..tcp.endpoint import Endpoint
 from ..tcp.notes import Note
 from .phrases import count, duration, frames, listed
-from .table import Evidence, Finding, Severity, Side, ends, other, side_of
+from .table import Evidence, Finding, Severity, Side, ends, other, side_of, watched
 
 STALLED_NS = 1_000_000_000
 """How long a window may stay shut, or data unacknowledged, before it is worth a warning."""
@@ -143,7 +143,7 @@ def unacknowledged_data(connection: Connection, evidence: Evidence) -> Iterator[
         if end.fin_seq is not None:
             continue  # its FIN is not acknowledged either: fin-unacknowledged says so
         behind = (end.data_end - peer.last_ack) & 0xFFFFFFFF
-        waited = max(evidence.end_ns, connection.last_time_ns) - end.next_seq_time
+        waited = evidence.until(connection) - end.next_seq_time
         if not 0 < behind < 0x80000000 or waited < STALLED_NS or peer.last_frame > end.last_frame:
             continue
         yield Finding(
@@ -152,7 +152,7 @@ def unacknowledged_data(connection: Connection, evidence: Evidence) -> Iterator[
             side_of(peer),
             end.last_frame,
             f"The last {count(behind, 'byte')} of the {side_of(end)} were never acknowledged in the "
-            f"{duration(waited)} that the capture goes on. The {side_of(peer)} is gone, or the way to it is "
+            f"{watched(connection, waited)}. The {side_of(peer)} is gone, or the way to it is "
             "cut.",
         )
 
@@ -179,7 +179,8 @@ def zero_window(connection: Connection, evidence: Evidence) -> Iterator[Finding]
                 "keepalives, though they look alike."
             )
         if still and connection.ending is Ending.OPEN:
-            text += " The window was still shut when the capture ended."
+            when = "the capture ended" if connection.successor is None else "the four-tuple was opened anew"
+            text += f" The window was still shut when {when}."
         severity = Severity.WARNING if shut >= STALLED_NS or still else Severity.INFO
         yield Finding("zero-window", severity, side_of(end), numbers[0], text)
 

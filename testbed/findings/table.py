@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import enum
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ..tcp.connection import Connection
 from ..tcp.endpoint import Endpoint
 from ..wire.decode import IcmpError
+from .phrases import duration
 
 Side = Literal["client", "server"]
 
@@ -50,6 +52,10 @@ class Finding(NamedTuple):
     frame: int | None
     text: str
 
+    def to_json(self) -> dict[str, Any]:
+        """As in the documents."""
+        return {**self._asdict(), "severity": str(self.severity)}
+
 
 class Clue(NamedTuple):
     """A line of the program that has to do with a connection held open.
@@ -71,6 +77,7 @@ class Holder(NamedTuple):
     state    RFC 9293's name for the state the kernel had the socket in
     witness  who says so: psutil or sock_diag
     clues    which lines of the process hold it, where it is our own
+    seen_ns  when it was last seen to; 0: it still does
     """
 
     side: Side
@@ -80,6 +87,7 @@ class Holder(NamedTuple):
     state: str
     witness: str
     clues: tuple[Clue, ...] = ()
+    seen_ns: int = 0
 
 
 class KernelReading(NamedTuple):
@@ -109,7 +117,8 @@ class Evidence:
     truncated      packets that the snap length cut
     problems       what is wrong with the file, a line each
     disagreements  where a text and the bytes it shows differ, a line each
-    icmp_errors    ICMP errors that quote a segment
+    icmp_errors    ICMP errors that quote a segment, in their order, by the direction that it went;
+                   there may be more of them as the capture is read on
     holders        who still holds which end; only a live run knows
     readings       what the kernel's tables meant at the end; only a live run knows
     reset_reason   why the kernel that sent the RST says it did, and what that means; "" not known
@@ -126,31 +135,43 @@ class Evidence:
     truncated: int = 0
     problems: tuple[str, ...] = ()
     disagreements: tuple[str, ...] = ()
-    icmp_errors: tuple[IcmpError, ...] = ()
+    icmp_errors: Mapping[bytes, Sequence[IcmpError]] = field(default_factory=dict)
     holders: tuple[Holder, ...] = ()
     readings: tuple[KernelReading, ...] = ()
     reset_reason: str = ""
     disagreements_at: Mapping[int | None, list[str]] = field(init=False, repr=False, compare=False)
-    _icmp_about: Mapping[bytes, list[IcmpError]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        about: dict[bytes, list[IcmpError]] = {}
-        for error in self.icmp_errors:
-            about.setdefault(error.quoted_flow, []).append(error)
-        object.__setattr__(self, "_icmp_about", about)
         lines: dict[int | None, list[str]] = {}
         for line in self.disagreements:
             named = _NUMBER.search(line)
             lines.setdefault(int(named[1]) if named else None, []).append(line)
         object.__setattr__(self, "disagreements_at", lines)
 
-    def icmp_about(self, flow: bytes) -> Sequence[IcmpError]:
-        """The ICMP errors that quote a segment of this direction."""
-        return self._icmp_about.get(flow, ())
+    @property
+    def flawed(self) -> bool:
+        """Whether the capture as a whole may lack something."""
+        return bool(self.dropped or self.complete is False or self.problems)
+
+    def icmp_about(self, connection: Connection, flow: bytes) -> Sequence[IcmpError]:
+        """The ICMP errors that quote a segment of this direction of a connection."""
+        errors = self.icmp_errors.get(flow)
+        if not errors:
+            return ()
+        begin = bisect_left(errors, (connection.first_frame,)) if connection.port_reused else 0
+        after = connection.successor
+        return errors[begin:] if after is None else errors[begin : bisect_left(errors, (after.frame,))]
+
+    def until(self, connection: Connection) -> int:
+        """The time up to which a connection was watched: to the capture's end, or until its four-tuple
+        was opened anew."""
+        if connection.successor is not None:
+            return connection.successor.time_ns
+        return max(self.end_ns, connection.last_time_ns)
 
     def silence_after(self, connection: Connection) -> int:
-        """ns from the connection's last packet to the end of the capture."""
-        return max(0, self.end_ns - connection.last_time_ns)
+        """ns from the connection's last packet until there was no more of it to be seen."""
+        return max(0, self.until(connection) - connection.last_time_ns)
 
     def held(self, side: str) -> list[Holder]:
         """The holders of one side's socket."""
@@ -175,6 +196,7 @@ class Rule:
 
     severity  what its findings usually have; one may be milder or worse where its text says why
     disproof  what, if seen, would show a finding of it to be wrong
+    when      the signs and notes (`signs.Sign`, `Note`) of which one is there when it finds something
     witness   on whose word its findings rest
     """
 
@@ -186,6 +208,7 @@ class Rule:
     remedy: str
     rfc: str
     disproof: str
+    when: int
     judge: Judge
     witness: Literal["wire", "kernel"] = "wire"
 
@@ -203,3 +226,10 @@ def other(connection: Connection, end: Endpoint) -> Endpoint:
 def ends(connection: Connection) -> tuple[Endpoint, Endpoint]:
     """The client, then the server."""
     return connection.client, connection.server
+
+
+def watched(connection: Connection, ns: int) -> str:
+    """For how long a connection was watched after something: ``3.0 s that the capture goes on``."""
+    if connection.successor is None:
+        return f"{duration(ns)} that the capture goes on"
+    return f"{duration(ns)} until frame {connection.successor.frame} opened the four-tuple anew"

@@ -97,9 +97,12 @@ def _left(connection: Connection, evidence: Evidence) -> str:
     silence = evidence.silence_after(connection)
     text = f"It is left with the client in {client} and the server in {server}, as the wire shows it"
     if connection.ending is Ending.OPEN and connection.established:
-        text += (
-            f"; nothing closed it in the {duration(connection.duration_ns + silence)} that the capture covers"
-        )
+        covered = duration(connection.duration_ns + silence)
+        text += f"; nothing closed it in the {covered} "
+        if connection.successor is None:
+            text += "that the capture covers"
+        else:
+            text += f"before frame {connection.successor.frame} opened the four-tuple anew"
         for holder in evidence.holders:
             if holder.clues:
                 text += f". Who holds the {holder.side}'s end: {in_words(holder.clues)}"

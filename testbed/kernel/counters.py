@@ -1,4 +1,4 @@
-"""What the kernel counts of a network: here the one counter that tells an ending nobody looked at.
+"""What the kernel counts of a network: the counter that tells an ending nobody looked at, and the others.
 
 Linux counts in EstabResets (RFC 1213, tcpEstabResets) each connection that goes to CLOSED straight
 from ESTABLISHED or CLOSE_WAIT: aborted, reset by the peer, or given up (net/ipv4/tcp.c,
@@ -9,6 +9,7 @@ none of those that went meanwhile was reset, seen or not.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +18,25 @@ from ..net.libc import require_linux
 
 _SIZE = 16384
 """Bytes; the file has about 1,500."""
+
+
+NETSTAT = Path("/proc/thread-self/net/netstat")
+
+
+def extended() -> dict[str, int]:
+    """What the network that the thread is in has counted since it came up: the TcpExt line of
+    /proc/net/netstat, by the kernel's names (net/ipv4/proc.c), such as ListenDrops.
+
+    Error handling: CapabilityError where there is no such file, or nothing of TCP in it.
+    """
+    try:
+        rows = [line.split() for line in NETSTAT.read_text("ascii", "replace").splitlines()]
+    except OSError as error:
+        raise _incapable(error.strerror, "netstat") from None
+    told = [row[1:] for row in rows if row[:1] == ["TcpExt:"]]
+    if len(told) != 2:
+        raise _incapable("it has no TcpExt", "netstat")
+    return dict(zip(told[0], map(int, told[1]), strict=True))
 
 
 class ResetCounter:
@@ -63,7 +83,7 @@ class ResetCounter:
         self.close()
 
 
-def _incapable(why: str | None) -> CapabilityError:
+def _incapable(why: str | None, file: str = "snmp") -> CapabilityError:
     return CapabilityError(
-        f"/proc/net/snmp cannot be read ({why or 'no reason given'})", "mount /proc with its net directory"
+        f"/proc/net/{file} cannot be read ({why or 'no reason given'})", "mount /proc with its net directory"
     )

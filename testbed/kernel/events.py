@@ -58,6 +58,11 @@ class ResetSent(NamedTuple):
     socket: int
     pid: int
 
+    @property
+    def ends_socket(self) -> bool:
+        """In SYN_SENT it only answers a wrong ACK, and the socket goes on (RFC 9293 section 3.10.7.3)."""
+        return self.state is not State.SYN_SENT
+
 
 class ResetReceived(NamedTuple):
     """An RST that ended a socket of this kernel (tcp/tcp_receive_reset); `local` is the receiver."""

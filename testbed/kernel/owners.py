@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -42,6 +42,23 @@ def owners(inode: int, pids: Iterable[int] = ()) -> Iterator[Owner]:
 def holds(pid: int, inode: int) -> bool:
     """Whether the process `pid` has a descriptor of the socket with `inode`."""
     return any(True for _ in _descriptors(pid, f"socket:[{inode}]"))
+
+
+def owners_of(inodes: Collection[int]) -> dict[int, Owner]:
+    """The first process found that holds each of several sockets, by inode: all are gone through once."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes if inode}
+    found: dict[int, Owner] = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal() or not wanted:
+            continue
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
+            for descriptor in os.scandir(entry / "fd"):
+                with contextlib.suppress(OSError):
+                    inode = wanted.pop(os.readlink(descriptor.path), 0)  # noqa: PTH115
+                    if inode:
+                        pid = int(entry.name)
+                        found[inode] = Owner(pid, int(descriptor.name), command_of(pid))
+    return found
 
 
 def _descriptors(pid: int, name: str) -> Iterator[Owner]:

@@ -3,6 +3,7 @@
 from .experiment import Experiment
 from .judgement import Check, Verdict
 from .lab import Lab
+from .programs import Program
 from .scripted import Client, ScriptedServer, ScriptedSocket
 
-__all__ = ["Check", "Client", "Experiment", "Lab", "ScriptedServer", "ScriptedSocket", "Verdict"]
+__all__ = ["Check", "Client", "Experiment", "Lab", "Program", "ScriptedServer", "ScriptedSocket", "Verdict"]

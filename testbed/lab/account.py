@@ -44,12 +44,14 @@ class Account:
     """What the kernel told of one connection.
 
     transitions      of each end, in order; empty where there were no tracepoints
+    samples          of each end, in order: what the tables showed
     marks            both ends' states, by whichever witness told of each, in order of time
     resets_sent      with the kernel's reason
     problem          why the account may not be whole; "" when it is
     """
 
     transitions: dict[Side, list[Transition]] = field(default_factory=lambda: {side: [] for side in SIDES})
+    samples: dict[Side, list[SocketSample]] = field(default_factory=lambda: {side: [] for side in SIDES})
     marks: list[StateMark] = field(default_factory=list)
     resets_sent: list[ResetSent] = field(default_factory=list)
     resets_received: list[ResetReceived] = field(default_factory=list)
@@ -76,7 +78,7 @@ class Account:
 
     def _reset(self, socket: int) -> bool:
         """Whether an RST, sent or received, ended that socket."""
-        return any(event.socket == socket for event in self.resets_sent) or any(
+        return any(event.socket == socket and event.ends_socket for event in self.resets_sent) or any(
             event.socket == socket for event in self.resets_received
         )
 
@@ -166,6 +168,7 @@ def accounts(
                 account.take(reset)
         for side, pair in pairs.items():
             own = [sample for sample in samples_at.get(pair, ()) if since <= sample.time_ns < until]
+            account.samples[side] = own
             account.marks += _marks(side, account, own)
         account.marks.sort(key=lambda mark: mark.time_ns)
         made.append(account)
@@ -251,11 +254,22 @@ def _marks(side: Side, account: Account, samples: Sequence[SocketSample]) -> lis
         if not account.handed_over(event):
             add(event.time_ns, event.state, "tracepoint")
     if chain and account.handed_over(chain[-1]):
-        handed_ns = chain[-1].time_ns
-        for sample in samples:
-            # TIME_WAIT's object is in the tables a moment before its socket tells of its end (tcp_time_wait)
-            if sample.state not in AFTER_HANDING_OVER:
-                continue  # the look was overtaken: it began before and was over after
-            if sample.time_ns > handed_ns or sample.state is State.TIME_WAIT:
-                add(max(sample.time_ns, handed_ns), sample.state or State.CLOSED, sample.witness)
+        for time_ns, state, witness in sorted(_after(chain[-1], account, samples)):
+            add(time_ns, state, witness)
     return marks
+
+
+def _after(
+    handed: Transition, account: Account, samples: Sequence[SocketSample]
+) -> Iterator[tuple[int, State, WitnessOfState]]:
+    """What is told of the small object that a socket was handed over to."""
+    for sample in samples:
+        # TIME_WAIT's object is in the tables a moment before its socket tells of its end (tcp_time_wait);
+        # any other state is of a look that was overtaken: it began before and was over after
+        after = sample.time_ns > handed.time_ns and sample.state in AFTER_HANDING_OVER
+        if after or sample.state is State.TIME_WAIT:
+            yield max(sample.time_ns, handed.time_ns), sample.state or State.CLOSED, sample.witness
+    for reset in account.resets_sent:
+        # with it the object goes (net/ipv4/tcp_minisocks.c, TCP_TW_RST), or has gone before
+        if reset.local == handed.local and reset.time_ns > handed.time_ns:
+            yield reset.time_ns, State.CLOSED, "tracepoint"

@@ -130,11 +130,23 @@ def _kernel_alone(connection: LiveConnection, side: Side, marks: list[StateMark]
         return "" if own in resets else "silent-end"
     if state in (State.FIN_WAIT_1, State.LAST_ACK) and end.fin_seq is None:
         return "fin-waits"
-    if state in (State.CLOSE_WAIT, State.CLOSING, State.FIN_WAIT_2, State.ESTABLISHED) and end.last_frame:
+    if state in _BY_AN_ARRIVAL and end.last_frame:
         # proved by an answer that never came
         answered = any(t.state == state for t in end.transitions)
         return "" if answered else "arrival-unproved"
     return ""
+
+
+_BY_AN_ARRIVAL = frozenset(
+    {
+        State.SYN_RECEIVED,
+        State.ESTABLISHED,
+        State.CLOSE_WAIT,
+        State.CLOSING,
+        State.FIN_WAIT_2,
+        State.TIME_WAIT,
+    }
+)
 
 
 def _wire_alone(connection: LiveConnection, side: Side, told: Transition) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ..render.ladder import Fault, Ladder, StateMark, Step, from_connection
 from ..tcp.connection import Connection
 from ..tcp.tracker import TrackerOf
 from ..tcp.transcript import compare, line_of
-from ..wire.notation import Line, parse_transcript
+from ..wire.notation import Direction, Line, parse_transcript
 from .account import EVERYWHERE, accounts, ends_of
 from .faults import faults
 from .holding import Held, clues_by_pair
@@ -32,6 +32,7 @@ class Experiment:
     """A finished experiment.
 
     recording    what tcpdump recorded, cut where the experiment ended
+    server       where the server under study listens
     connections  the connections to the server under study, in the order they began
     steps        what the programs did, when
     samples      changes in the kernel's tables, as sock_diag or psutil shows them
@@ -69,6 +70,8 @@ class Experiment:
         self.samples = samples
         self.tables = tables or Tables()
         self.events = events
+        self.server = server
+        self.networks = networks
         self.held = held
         self._segments = recording.segments()
         found = TrackerOf(LiveConnection, keep=True).feed_all(self._segments).connections
@@ -167,7 +170,12 @@ class Experiment:
         return check("capture", statement, True)
 
     def check_transcript(
-        self, expected: str | Sequence[Line], *, exact: bool = False, connection: Connection | None = None
+        self,
+        expected: str | Sequence[Line],
+        *,
+        exact: bool = False,
+        connection: Connection | None = None,
+        elastic: Collection[Direction] = (),
     ) -> Check:
         """Hold a connection against a transcript; the detail of a failure is the diff of both."""
         lines = parse_transcript(expected) if isinstance(expected, str) else expected
@@ -175,7 +183,7 @@ class Experiment:
         statement = f"the conversation {how} what was expected"
         if connection is None and not self.connections:
             return Check("wire", statement, Verdict.FAIL, "no connection to the server was captured")
-        compared = compare(lines, connection or self.connection, exact=exact)
+        compared = compare(lines, connection or self.connection, exact=exact, elastic=elastic)
         legend = "- expected, not seen; + seen, not expected   # time  client / server"
         return check("wire", statement, compared.same, "\n".join((legend, *compared.diff)))
 

@@ -61,11 +61,11 @@ _ENDS_HOLDING = frozenset({Fate.RELEASED, Fate.REORDERED, Fate.DROPPED, Fate.DUP
 
 
 def _frames(segments: Sequence[Segment]) -> dict[bool, list[int]]:
-    """The frames of what the client sent, and of what the server sent."""
-    client = socket.inet_aton(ADDRESSES["client"])
+    """The frames of what came from the client's side, under whatever address, and of what the server sent."""
+    server = socket.inet_aton(ADDRESSES["server"])
     found: dict[bool, list[int]] = {True: [], False: []}
     for segment in segments:
-        found[segment.flow[:4] == client].append(segment.frame)
+        found[segment.flow[:4] != server].append(segment.frame)
     return found
 
 

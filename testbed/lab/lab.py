@@ -42,6 +42,7 @@ from .experiment import Experiment
 from .holding import Watch
 from .judgement import Check
 from .process import ServerProcess
+from .programs import Programs
 from .scripted import Client, ScriptedServer
 from .seeing import Seeing
 from .tables import Tables
@@ -59,7 +60,7 @@ SAMPLE_EVERY = 0.02
 """Seconds between two looks at the kernel's tables."""
 
 
-class Lab(Wire, Seeing):
+class Lab(Wire, Seeing, Programs):
     """One experiment.
 
     net        ``private``: a network of its own for as long as the lab lasts (needs CAP_SYS_ADMIN
@@ -289,6 +290,8 @@ class Lab(Wire, Seeing):
 
     def listen(self, port: int = 0, *, host: str = "", backlog: int = 128) -> ScriptedServer:
         """A server that does nothing but what the script says."""
+        if port:
+            self.address = host or self.host, port  # the kernel is listened to before it listens
         server = ScriptedServer(
             (host or self.host, port), lambda text: self.step(text, "server"), backlog=backlog
         )

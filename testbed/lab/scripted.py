@@ -115,6 +115,21 @@ class ScriptedSocket:
         self._stamp("vanishes without a packet")
         self.socket.close()
 
+    def receive_buffer(self, size: int) -> None:
+        """SO_RCVBUF, in bytes (Linux doubles it): before connect() it bounds the window from the SYN on."""
+        self._stamp(f"setsockopt(SO_RCVBUF, {size} bytes)")
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+
+    def send_buffer(self, size: int) -> None:
+        """SO_SNDBUF, in bytes (Linux doubles it): how much send() takes before the peer has."""
+        self._stamp(f"setsockopt(SO_SNDBUF, {size} bytes)")
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+
+    def no_delay(self) -> None:
+        """TCP_NODELAY: small writes do not wait for the ACK of what was sent before."""
+        self._stamp("setsockopt(TCP_NODELAY)")
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
     def user_timeout(self, milliseconds: int) -> None:
         """TCP_USER_TIMEOUT: how long sent data may stay unacknowledged (RFC 5482)."""
         self._stamp(f"setsockopt(TCP_USER_TIMEOUT, {milliseconds} ms)")
@@ -216,6 +231,11 @@ class ScriptedServer:
         taken = ScriptedSocket(sock, self._stamp, timeout=timeout)
         self.accepted.append(taken)
         return taken
+
+    def receive_buffer(self, size: int) -> None:
+        """SO_RCVBUF of the connections to come, in bytes: see `ScriptedSocket.receive_buffer`."""
+        self._stamp(f"setsockopt(SO_RCVBUF, {size} bytes) of the listener")
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
     @property
     def waiting(self) -> int:

@@ -7,14 +7,17 @@ connection open, if any do.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..errors import ExperimentError, WitnessTimeout
 from ..findings.table import Side
 from ..kernel import Sampler, SocketSample, readings
+from ..kernel.counters import extended
 from ..kernel.owners import holds
+from ..net.hosts import TwoHosts
 from ..tcp.states import State
 from .holding import End, Held, Pair, Watch, held_open
 from .judgement import Check, Verdict, check
@@ -31,6 +34,7 @@ class Seeing:
     address: tuple[str, int] | None
     checks: list[Check]
     clients: list[Client]
+    hosts: TwoHosts | None
     sampler: Sampler
     _watch: Watch
 
@@ -107,6 +111,49 @@ class Seeing:
             f"it reads {', '.join(told) or 'nothing in particular'}" if rows else "there is no such socket"
         )
         self.hold(check("kernel", statement, code in told, f"after {timeout:g} s {there}"))
+
+    async def see_many(self, state: State, count: int, *, timeout: float = 10.0) -> int:
+        """Wait until the kernel shows `count` of the server's ends in `state`, or more; how many there are.
+        AssertionError when there are fewer."""
+        __tracebackhide__ = True
+        deadline = time.monotonic() + timeout
+        while True:
+            rows = self.sampler.sample()
+            seen = sum(s.local == self.address and s.remote is not None and s.state is state for s in rows)
+            if seen >= count or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(0.002)
+        statement = f"the kernel shows {count} or more of the server's sockets in {state}"
+        self.hold(check("kernel", statement, seen >= count, f"after {timeout:g} s there were {seen}"))
+        return seen
+
+    def counters(self, side: Side = "server") -> dict[str, int]:
+        """What the kernel of that side's network has counted until now, by its own names: ListenDrops."""
+        with self.hosts.host(side).enter() if self.hosts is not None else contextlib.nullcontext():
+            return extended()
+
+    async def see_counted(
+        self,
+        before: Mapping[str, int],
+        moved: Mapping[str, int],
+        *,
+        side: Side = "server",
+        timeout: float = 10.0,
+    ) -> None:
+        """Wait until each counter in `moved` has moved by so much since `before`, or by more.
+        AssertionError, with how far they moved, when they have not."""
+        __tracebackhide__ = True
+        deadline = time.monotonic() + timeout
+        while True:
+            now = self.counters(side)
+            seen = {name: now[name] - before[name] for name in moved}
+            counted = all(seen[name] >= by for name, by in moved.items())
+            if counted or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(0.002)
+        wanted = ", ".join(f"{name} {by}" for name, by in moved.items())
+        told = ", ".join(f"{name} {by}" for name, by in seen.items())
+        self.hold(check("kernel", f"the kernel's counters move: {wanted}", counted, f"they moved: {told}"))
 
     def _ends(self, side: Side, client: Client | None = None) -> list[Pair]:
         """One end of the connection of `client`, or of the lab's first; else of each that was seen.

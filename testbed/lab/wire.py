@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..errors import UsageError
 from ..findings.table import Side
+from ..net import sysctl
 from ..net.hosts import TwoHosts
 from ..net.link import Link
 
@@ -59,6 +60,18 @@ class Wire:
         """Have neither host send anything again before so long, on connections opened from now on."""
         self._two_hosts().set_rto_min(seconds)
         self.step(f"nothing is sent again before {seconds:g} s (rto_min of the route)")
+
+    def set_sysctl(self, name: str, value: int | str) -> None:
+        """Change net.ipv4.`name` while the experiment goes on; of two hosts, on the server's.
+
+        Error handling: UsageError outside a private network and for a name that this kernel does not have.
+        """
+        sysctl.set(name, value)  # this thread is on the server's host
+        self.step(f"{name} is {value}" + (" on the server's host" if self.hosts is not None else ""))
+
+    def route_to_client(self, network: str, prefix: int) -> None:
+        """Have the server answer addresses of `network`, which nobody has: the wire shows it."""
+        self._two_hosts().route_to_client(network, prefix)
 
     def _two_hosts(self) -> TwoHosts:
         if self.hosts is None:

@@ -8,9 +8,10 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NoReturn
+from types import TracebackType
+from typing import Final, NoReturn, Self
 
 from ..errors import CapabilityError, UsageError
 from .child import fork
@@ -33,18 +34,53 @@ def exec_private(argv: Sequence[str], *, mtu: int = 1500) -> int:
     Error handling: UsageError when the command does not exist or cannot be executed, CapabilityError
     when this user cannot have a private network.
     """
-    require_linux("running a command in a private network")
-    if not argv:
-        raise UsageError("no command was given; write it after --, such as: testbed exec -- pytest")
-    reading, writing = os.pipe()  # closed by the exec: what comes through it is why there was none
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*FORWARDED, signal.SIGCHLD})
-    try:
+    with Command(argv, lambda: enter_private_network(mtu=mtu)) as command, emptied(command.network):
+        while (status := command.poll(_LOOK_SECONDS)) is None:
+            pass
+        return status
+
+
+class Command:
+    """A command as a child process that gets the signals which this process gets, as a context manager.
+
+    argv     the command
+    enter    called in the child first: what it enters, the command is in
+
+    network  the inode of the command's network namespace
+
+    Until it is left, the signals of `FORWARDED` are blocked here, and those that come are handed on by
+    `poll`.  Leaving kills a command that has not ended.
+
+    Error handling: entering raises as `exec_private` does.
+    """
+
+    def __init__(self, argv: Sequence[str], enter: Callable[[], None] = lambda: None) -> None:
+        require_linux("running a command and its network")
+        if not argv:
+            raise UsageError("no command was given; write it after --, such as: testbed exec -- pytest")
+        self.network = 0
+        self._argv = argv
+        self._enter = enter
+        self._pid = 0
+        self._before: set[int] = set()
+
+    def __enter__(self) -> Self:
+        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, {*FORWARDED, signal.SIGCHLD})
+        try:
+            self._start()
+        except BaseException:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+            raise
+        return self
+
+    def _start(self) -> None:
+        reading, writing = os.pipe()  # closed by the exec: what comes through it is why there was none
         wish = dying_with_parent()
         pid = fork()
         if pid == 0:
             with contextlib.suppress(BaseException):
                 os.close(reading)
-                _become(argv, mtu, before, wish, writing)
+                _become(self._argv, self._enter, self._before, wish, writing)
             os._exit(127)
         os.close(writing)
         with open(reading, encoding="utf-8") as pipe:  # noqa: PTH123 - a descriptor
@@ -53,20 +89,41 @@ def exec_private(argv: Sequence[str], *, mtu: int = 1500) -> int:
         if kind != "network":
             os.waitpid(pid, 0)
             raise CapabilityError(what, remedy) if kind == "capability" else UsageError(what)
-        try:
-            return _wait(pid)
-        finally:
-            _end_all_in(int(what))
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._pid, self.network = pid, int(what)
+
+    def poll(self, seconds: float = 0.0) -> int | None:
+        """Hand on the signals that have come, and wait for one, or for the command's end, for at most
+        `seconds`.  Returns its exit status once it has ended."""
+        ended, status = os.waitpid(self._pid, os.WNOHANG)
+        if ended:
+            self._pid = 0
+            return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+        # a limit, because another thread may take the SIGCHLD
+        told = signal.sigtimedwait({*FORWARDED, signal.SIGCHLD}, seconds)
+        # si_code > 0: the kernel sent it, for a key on the terminal, to the command as well
+        if told is not None and told.si_signo != signal.SIGCHLD and told.si_code <= 0:
+            os.kill(self._pid, told.si_signo)
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
 
 def _become(
-    argv: Sequence[str], mtu: int, mask: Iterable[int], wish: Callable[[], None], writing: int
+    argv: Sequence[str],
+    enter: Callable[[], None],
+    mask: Iterable[int],
+    wish: Callable[[], None],
+    writing: int,
 ) -> NoReturn:
     """In the child: enter the network, and become the command."""
     try:
-        enter_private_network(mtu=mtu)
+        enter()
         _tell(writing, "network", str(Path("/proc/self/ns/net").stat().st_ino))
         wish()  # after the new credentials, which would have taken it back
         for number in (*FORWARDED, signal.SIGPIPE, signal.SIGXFSZ):
@@ -92,41 +149,56 @@ def _tell(writing: int, kind: str, what: str, remedy: str = "") -> None:
     os.write(writing, json.dumps([kind, what, remedy]).encode() + b"\n")
 
 
-def _end_all_in(network: int) -> None:
-    """End what the command has left running: every process whose network is the one made for it."""
+@contextlib.contextmanager
+def emptied(network: int, spare: Collection[int] = ()) -> Iterator[None]:
+    """What runs in a network at the end, but for those to `spare`, is ended; also when this process is
+    killed.
+
+    A forked child sees to that: it waits for this process to say that it is done, or to be gone.
+    """
+    reading, writing = os.pipe()
+    guard = fork()
+    if guard == 0:
+        with contextlib.suppress(BaseException):
+            os.setsid()  # no key of the terminal's is for it
+            os.close(writing)
+            if not os.read(reading, 1):
+                end_all_in(network, {os.getpid()})
+        os._exit(0)
+    os.close(reading)
+    try:
+        try:
+            yield
+        finally:
+            end_all_in(network, {*spare, guard})
+    finally:
+        os.write(writing, b".")
+        os.close(writing)
+        os.waitpid(guard, 0)
+
+
+def end_all_in(network: int, spare: Container[int] = ()) -> None:
+    """End what a command has left running: every process whose network is the one made for it, but those
+    to `spare`."""
     for number, patience in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, 1.0)):
         deadline = time.monotonic() + patience
-        left = _processes_in(network)
+        left = _processes_in(network, spare)
         for pid in left:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
         while left and time.monotonic() < deadline:
             time.sleep(0.01)
-            left = _processes_in(network)
+            left = _processes_in(network, spare)
         if not left:
             return
 
 
-def _processes_in(network: int) -> list[int]:
+def _processes_in(network: int, spare: Container[int]) -> list[int]:
     """The processes in a network, by the number of its namespace."""
     found = []
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
+        if entry.name.isdigit() and int(entry.name) not in spare:
             with contextlib.suppress(OSError):  # it has just ended, or is somebody else's
                 if (entry / "ns/net").stat().st_ino == network:
                     found.append(int(entry.name))
     return found
-
-
-def _wait(pid: int) -> int:
-    """Hand signals on until the command has ended.  All of them are blocked here, so none is missed."""
-    awaited = {*FORWARDED, signal.SIGCHLD}
-    while True:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended:
-            return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
-        # a limit, because another thread may take the SIGCHLD
-        told = signal.sigtimedwait(awaited, _LOOK_SECONDS)
-        # si_code > 0: the kernel sent it, for a key on the terminal, to the command as well
-        if told is not None and told.si_signo != signal.SIGCHLD and told.si_code <= 0:
-            os.kill(pid, told.si_signo)

@@ -191,6 +191,12 @@ class TwoHosts:
                 links.join(INTERFACE, HARDWARE["client"], server.descriptor, INTERFACE, HARDWARE["server"])
         for host in (client, server):
             host._furnish(self.mtu)
+        for host in (client, server):
+            with host.enter():
+                links.until_up(INTERFACE)
+            if self.middle is not None:
+                with self.middle.enter():
+                    links.until_up(host.side)
         self.restore()
 
     def host(self, side: Side) -> Host:
@@ -232,6 +238,14 @@ class TwoHosts:
         for host in (self.client, self.server):
             with host.enter():
                 rtnetlink.set_rto_min(_index(), host.address, PREFIX, round(seconds * 1000))
+
+    def route_to_client(self, network: str, prefix: int) -> None:
+        """Have the server's host send what is for `network` to the client's, which drops what is not its own.
+
+        So what it answers to forged addresses is seen on the wire; without a route it would answer nothing.
+        """
+        with self.server.enter():
+            rtnetlink.add_route(network, prefix, self.client.address)
 
     def sysctl(self, name: str, value: int | str) -> None:
         """Set net.ipv4.`name` on both hosts."""

@@ -31,6 +31,7 @@ _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
 _FD_CLOEXEC: Final = 1
 _FSCONFIG_CREATE: Final = 6
 _NODEV_NOSUID_NOEXEC: Final = 0x2 | 0x4 | 0x8
+_MS_REC_SLAVE: Final = 0x4000 | 0x8_0000
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_CAP_AMBIENT: Final = 47
@@ -146,5 +147,24 @@ def dying_with_parent(number: int = signal.SIGTERM) -> Callable[[], None]:
         libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
         if os.getppid() != parent:  # it died before the wish was made
             os._exit(1)
+
+    return in_child
+
+
+def own_tmp() -> Callable[[], None]:
+    """A `preexec_fn`: the child has a /tmp of its own, in memory, gone with the last process that sees it.
+
+    EPERM without CAP_SYS_ADMIN over one's user namespace.
+    """
+    libc = _libc()  # loaded before the fork
+    folder, kind, mode = b"/tmp", b"tmpfs", b"mode=1777"
+
+    def in_child() -> None:
+        if (
+            libc.unshare(CLONE_NEWNS)
+            or libc.mount(None, b"/", None, ctypes.c_ulong(_MS_REC_SLAVE), None)
+            or libc.mount(kind, folder, kind, ctypes.c_ulong(_NODEV_NOSUID_NOEXEC), mode)
+        ):
+            raise OSError(ctypes.get_errno(), "no /tmp of its own")
 
     return in_child

@@ -287,16 +287,18 @@ class Link:
         """Deliver what matches twice."""
         await self.rule(*(f"duplicate {pattern}" for pattern in patterns))
 
-    async def inject(self, line: str, *, ports: tuple[int, int] | None = None) -> None:
+    async def inject(self, line: str, *, ports: tuple[int, int] | None = None, client: str = "") -> None:
         """Forge a segment, ``> R 1:1(0)``, of the connection seen last.
 
         ports   the client's and the server's port of another one; of one that was never seen to open
                 the numbers count from 0
+        client  with `ports`: an address that is not the client's, to be put in its place
         """
         flow = ""
         if ports is not None:
-            client, server = (socket.inet_aton(address) for address in ADDRESSES.values())
-            flow = (client + server + b"".join(p.to_bytes(2, "big") for p in ports)).hex()
+            addresses = client or ADDRESSES["client"], ADDRESSES["server"]
+            caller, server = (socket.inet_aton(address) for address in addresses)
+            flow = (caller + server + b"".join(p.to_bytes(2, "big") for p in ports)).hex()
         forged = parse(line)
         self._stamp(f"inject {forged}")
         await self._ask("inject", line=str(forged), flow=flow)

@@ -9,8 +9,10 @@ it was mounted in and is no use here at all.
 from __future__ import annotations
 
 import array
+import errno
 import socket
 import struct
+import time
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +25,7 @@ PRIVATE_MARK: Final = "testbed: private network"
 inside can tell, through any number of forks and execs."""
 
 _SMALLEST_GSO: Final = 512  # the kernel refuses less than a TCP header of the largest kind
+_OPERSTATE_UP: Final = b"\x06"  # IF_OPER_UP, RFC 2863
 _SIOCETHTOOL, _ETHTOOL_STXCSUM = 0x8946, 0x17
 
 
@@ -86,6 +89,25 @@ def alias(name: str) -> str:
         if kind == rtnetlink.IFLA_IFALIAS:
             return value.rstrip(b"\0").decode(errors="replace")
     return ""
+
+
+def until_up(name: str, *, timeout: float = 3.0) -> None:
+    """Wait until interface `name`, whose peer is raised too, carries packets.
+
+    The end that was raised first learns of the other by a work queue of the kernel (net/core/link_watch.c),
+    which may put it off for a second.  Until then it loses without a word what is sent.  From Linux 6.8 on
+    to ask is enough.
+
+    Error handling: OSError (ETIMEDOUT) when it does not come to it.
+    """
+    index = socket.if_nametoindex(name)
+    deadline = time.monotonic() + timeout
+    while (rtnetlink.IFLA_OPERSTATE, _OPERSTATE_UP) not in rtnetlink.attributes_of(
+        rtnetlink.interface(index)
+    ):
+        if time.monotonic() > deadline:
+            raise OSError(errno.ETIMEDOUT, f"{name} does not come up")
+        time.sleep(0.001)
 
 
 def in_private_network() -> bool:

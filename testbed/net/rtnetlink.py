@@ -19,12 +19,14 @@ _REQUEST, _ACK, _REPLACE, _EXCL, _CREATE = 1, 4, 0x100, 0x200, 0x400
 _RTM_NEWLINK, _RTM_GETLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_NEWNEIGH = 16, 18, 20, 24, 28
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 4, 18, 20
+IFLA_OPERSTATE = 16
 IFLA_NET_NS_FD, IFLA_GSO_MAX_SIZE, IFLA_GRO_MAX_SIZE = 28, 41, 58
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL, _NDA_DST, _NDA_LLADDR = 1, 2, 1, 2
-_RTA_DST, _RTA_OIF, _RTA_PREFSRC, _RTA_METRICS = 1, 4, 7, 8
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC, _RTA_METRICS = 1, 4, 5, 7, 8
 _RTAX_LOCK, _RTAX_RTO_MIN = 1, 13
-_TABLE_MAIN, _PROTOCOL_KERNEL, _SCOPE_LINK, _UNICAST = 254, 2, 253, 1
+_TABLE_MAIN, _PROTOCOL_KERNEL, _PROTOCOL_STATIC, _UNICAST = 254, 2, 4, 1
+_SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
 _NUD_PERMANENT: Final = 0x80
 _IFF_UP: Final = 1
 
@@ -119,4 +121,15 @@ def set_rto_min(index: int, address: str, prefix: int, milliseconds: int) -> Non
     body = _ROUTE.pack(socket.AF_INET, prefix, 0, 0, _TABLE_MAIN, _PROTOCOL_KERNEL, _SCOPE_LINK, _UNICAST, 0)
     body += attribute(_RTA_DST, network) + attribute(_RTA_OIF, number(index))
     body += attribute(_RTA_PREFSRC, socket.inet_aton(address)) + attribute(_RTA_METRICS, metrics)
+    _ask(_RTM_NEWROUTE, _ACK | _CREATE | _REPLACE, body)
+
+
+def add_route(network: str, prefix: int, gateway: str) -> None:
+    """Have what is for `network` sent to `gateway`, which must be on a wire of this network."""
+    body = _ROUTE.pack(
+        socket.AF_INET, prefix, 0, 0, _TABLE_MAIN, _PROTOCOL_STATIC, _SCOPE_UNIVERSE, _UNICAST, 0
+    )
+    body += attribute(_RTA_DST, socket.inet_aton(network)) + attribute(
+        _RTA_GATEWAY, socket.inet_aton(gateway)
+    )
     _ask(_RTM_NEWROUTE, _ACK | _CREATE | _REPLACE, body)

@@ -133,7 +133,7 @@ class _Picture:
                 '<?xml version="1.0" encoding="UTF-8"?>',
                 f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {size} viewBox="0 0 {width} {height}">',
                 f"<title>{_safe(name)}</title>",
-                f"<style>{_style_sheet()}</style>",
+                f"<style>{style_sheet()}</style>",
                 f"<defs>{''.join(_hatch(colour) for colour in COLOURS)}</defs>",
                 f'<rect class="paper" {size}/>',
                 *self.under,
@@ -413,7 +413,7 @@ def _hatch(colour: str) -> str:
     )
 
 
-def _style_sheet() -> str:
+def style_sheet() -> str:
     """Both sets of colours.  No custom properties: not every viewer of SVG knows them."""
     rules = [
         f"text{{font:13px {FONT};white-space:pre}}.small{{font-size:11px}}.title{{font-weight:700}}",

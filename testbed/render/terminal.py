@@ -312,8 +312,9 @@ class _Drawing:
         if not (text.endswith(head) if from_client else text.startswith(head)):
             return lane
         cross = (self.glyphs.guilty, "guilty")
-        rest = [(text[:-LOST_SHORT], style), cross] if from_client else [cross, (text[LOST_SHORT:], style)]
-        blank = (" " * (LOST_SHORT - 1), "plain")
+        short = min(LOST_SHORT, len(text))  # nearly all of the arrow may be its label
+        rest = [(text[:-short], style), cross] if from_client else [cross, (text[short:], style)]
+        blank = (" " * (short - 1), "plain")
         return [*lane[:-1], *rest, blank] if from_client else [blank, *rest, *lane[1:]]
 
     def _ghost(self, row: GhostArrow) -> Iterator[Line]:

@@ -15,6 +15,7 @@ from ..kernel.events import REASONS
 from ..lab import Check, Experiment, Lab, Verdict
 from ..lab.cross_examination import check_agreement, check_counts
 from ..lab.judgement import check
+from ..lab.walked import walks
 from .result import RunResult
 from .scenario import Scenario
 
@@ -37,11 +38,11 @@ class JudgedLab(Lab):
             self.progress(self.steps[-1].text)
 
 
-def lab_of(scenario: Scenario, interface: str = "lo") -> JudgedLab:
-    """The lab that a scenario is played in."""
+def lab_of(scenario: Scenario, kind: type[JudgedLab] = JudgedLab) -> JudgedLab:
+    """The lab that a scenario is played in; `kind` is its class."""
     if not scenario.hosts:
-        return JudgedLab(interface=interface)
-    return JudgedLab(
+        return kind(interface=scenario.interface)
+    return kind(
         net="hosts",
         link=scenario.link,
         capture_at=scenario.capture_at,
@@ -50,14 +51,12 @@ def lab_of(scenario: Scenario, interface: str = "lo") -> JudgedLab:
     )
 
 
-async def play(
-    scenario: Scenario, *, interface: str = "lo", out: Path | None = None, progress: Progress | None = None
-) -> RunResult:
+async def play(scenario: Scenario, *, out: Path | None = None, progress: Progress | None = None) -> RunResult:
     """Play and judge it.  What goes wrong on the way is in the result, never raised."""
     attempt = 0
     while True:
         attempt += 1
-        result = await _play_once(scenario, interface=interface, out=out, progress=progress)
+        result = await _play_once(scenario, out=out, progress=progress)
         if result.verdict is not Verdict.FAIL or attempt == scenario.attempts:
             break
     if attempt == 1:
@@ -66,11 +65,9 @@ async def play(
     return replace(result, checks=(*result.checks, check("program", statement, True)))
 
 
-async def _play_once(
-    scenario: Scenario, *, interface: str, out: Path | None, progress: Progress | None
-) -> RunResult:
+async def _play_once(scenario: Scenario, *, out: Path | None, progress: Progress | None) -> RunResult:
     began = time.monotonic()
-    lab = lab_of(scenario, interface)
+    lab = lab_of(scenario)
     lab.progress = progress
     limit = scenario.seconds * 1.5 + 60
     try:
@@ -95,10 +92,12 @@ async def _play_once(
         states=tuple(experiment.state_rows()),
         timeline=tuple(experiment.timeline()),
         findings=tuple(experiment.findings),
+        walked=walks(experiment),
         words=experiment.story if experiment.connections else "",
         ladder=experiment.ladder(title) if experiment.connections else None,
         captured=len(experiment.recording.packets),
         dropped=experiment.recording.dropped,
+        counted=experiment.recording.interface_packets,
         artifacts=experiment.save(out / scenario.name, title) if out is not None else {},
     )
 
@@ -114,7 +113,9 @@ def judge_experiment(scenario: Scenario, experiment: Experiment, during: list[Ch
     if not count:
         return checks
     compared = [
-        experiment.check_transcript(expected, exact=scenario.exact, connection=connection)
+        experiment.check_transcript(
+            expected, exact=scenario.exact, connection=connection, elastic=scenario.elastic
+        )
         for expected, connection in zip(scenario.transcripts, experiment.connections, strict=False)
     ]
     checks.append(next((c for c in compared if c.verdict is not Verdict.PASS), compared[0]))
@@ -141,8 +142,22 @@ def judge_experiment(scenario: Scenario, experiment: Experiment, during: list[Ch
             checks.append(counts)
     if scenario.reset:
         checks.append(_check_reason(scenario.reset, experiment))
-    checks.extend(scenario.after(experiment))
+    if count == scenario.connections:  # it tells one from the other by their order
+        checks.extend(_after(scenario, experiment, whole=checks[0].verdict is Verdict.PASS))
     return checks
+
+
+def _after(scenario: Scenario, experiment: Experiment, *, whole: bool) -> list[Check]:
+    """The scenario's own checks.  One that does not find what it looks at has failed, or, where the
+    capture is not whole, cannot tell."""
+    found: list[Check] = []
+    try:
+        found.extend(scenario.after(experiment))
+    except (LookupError, ValueError, TypeError, AssertionError, RuntimeError) as error:
+        verdict = Verdict.FAIL if whole else Verdict.INCONCLUSIVE
+        lacking = f"{type(error).__name__}: {error}".rstrip(": ")
+        found.append(Check("wire", "there is all that the scenario looks at", verdict, lacking))
+    return found
 
 
 def _check_reason(expected: tuple[str, ...], experiment: Experiment) -> Check:

@@ -9,6 +9,7 @@ from ..findings import Finding
 from ..lab import Check, Verdict
 from ..lab.judgement import worst
 from ..lab.timeline import Moment
+from ..lab.walked import Walk
 from ..render.ladder import Ladder
 
 
@@ -20,8 +21,10 @@ class RunResult:
     checks     every statement held against a witness
     words      the connection in words
     timeline   what every witness told, in order of time
+    walked     the edges of the state machine that were seen walked
     ladder     None where no connection was seen
     captured   packets recorded; `dropped` None where nobody said
+    counted    packets that the interface counted; None where that proves nothing
     artifacts  files written, by kind
     problem    why it broke off, where it did
     remedy     what to do about it, where this machine cannot run it: then it is skipped
@@ -35,10 +38,12 @@ class RunResult:
     states: tuple[dict[str, Any], ...] = ()
     timeline: tuple[Moment, ...] = ()
     findings: tuple[Finding, ...] = ()
+    walked: tuple[Walk, ...] = ()
     words: str = ""
     ladder: Ladder | None = None
     captured: int = 0
     dropped: int | None = None
+    counted: int | None = None
     artifacts: dict[str, str] = field(default_factory=dict)
     problem: str = ""
     remedy: str = ""
@@ -80,6 +85,10 @@ class RunResult:
             "states": list(self.states),
             "findings": [f._asdict() for f in self.findings],
             "checks": [{**c._asdict(), "verdict": str(c.verdict)} for c in self.checks],
-            "capture": {"packets": self.captured, "dropped": self.dropped},
+            "capture": {
+                "packets": self.captured,
+                "dropped": self.dropped,
+                "interface_packets": self.counted,
+            },
             "artifacts": self.artifacts,
         }

@@ -16,6 +16,7 @@ from typing import Literal
 
 from ..errors import UsageError
 from ..lab import Check, Experiment, Lab
+from ..wire.notation import Direction
 
 SECTIONS: tuple[tuple[str, str], ...] = (
     ("opening", "Opening"),
@@ -23,6 +24,7 @@ SECTIONS: tuple[tuple[str, str], ...] = (
     ("closing", "Orderly close"),
     ("reset", "Reset"),
     ("anomalies", "Anomalies"),
+    ("software", "With other people's software"),
 )
 """The catalogue's sections in order: folder and title."""
 
@@ -43,6 +45,8 @@ class Scenario:
                 began, where these differ
     lesson      what to take from it, in a sentence or two
     exact       hold the segments one by one, not only what they mean
+    elastic     the directions in which buffers decide how much is sent: `transcript` is one that may be
+                seen, and of the amounts `after` says what must be
     findings    the codes that must be found; no other error or warning may be
     connections how many connections there must be
     attempts    how often it may be tried where the machine's speed decides what the kernel does, such
@@ -53,6 +57,7 @@ class Scenario:
     sysctls     net.ipv4 settings of its network
     mtu         of its loopback or its wire, in bytes
     hosts       whether client and server are two hosts joined by a wire, not one machine's loopback
+    interface   where to capture, without `hosts`: ``lo`` or ``any``
     link        with `hosts`: rules for the wire (`testbed.wire.rules`), on which `lab.link` can then make
                 more; None: a bare veth pair
     capture_at  with `hosts`: at which end of the wire is captured
@@ -69,6 +74,7 @@ class Scenario:
     transcript: str | tuple[str, ...]
     lesson: str
     exact: bool = False
+    elastic: tuple[Direction, ...] = ()
     findings: tuple[str, ...] = ()
     connections: int = 1
     attempts: int = 1
@@ -77,6 +83,7 @@ class Scenario:
     sysctls: Mapping[str, int | str] = field(default_factory=dict)
     mtu: int = 1500
     hosts: bool = False
+    interface: str = "lo"
     link: tuple[str, ...] | None = None
     capture_at: Literal["client", "server", "both"] = "client"
     apart: str = ""

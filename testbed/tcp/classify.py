@@ -5,7 +5,8 @@ can compare; where the project knows better it says so here:
 
 * a probe one below the next number is a *zero-window probe* when the peer's last window was 0,
   and a *keep-alive* only otherwise (they look the same: RFC 9293 sections 3.8.4 and 3.8.6.1);
-* a single byte sent again while unacknowledged is a *retransmission*, not a keep-alive.
+* a single byte sent again while unacknowledged is a *retransmission*, not a keep-alive;
+* an acknowledgment that the sender's own FIN has overtaken is not one either.
 
 `classify` is called for every segment and is the hot path of the whole program: plain integers,
 no objects made.
@@ -41,6 +42,9 @@ FAST_RETRANSMISSION_WITHIN = 20_000_000
 OUT_OF_ORDER_WITHIN = 3_000_000
 """ns after the highest segment in which a lower one counts as reordered, the RTT being unknown."""
 
+OVERTAKEN_WITHIN = 1_000_000_000
+"""ns after a FIN in which an empty segment with its number is an older one, not a probe."""
+
 
 def classify(fwd: Endpoint, rev: Endpoint, segment: Segment, seq: int, rtt_ns: int) -> int:
     """The notes of `segment`, which `fwd` sent to `rev`, as bits; both ends are updated.
@@ -48,17 +52,13 @@ def classify(fwd: Endpoint, rev: Endpoint, segment: Segment, seq: int, rtt_ns: i
     `seq` is the segment's number, or the one assumed where a text prints none.  `rtt_ns` is the
     handshake's round-trip time, 0 when unknown.
     """
-    flags = segment.flags
-    length = segment.length
-    window = segment.window
-    ack = segment.ack
-    time_ns = segment.time_ns
+    _, time_ns, _, flags, _, ack, window, length, _, _, _ = segment
     next_seq = fwd.next_seq
     control = flags & CONTROL
     notes = 0
 
     if length == 0 and not control:
-        notes = _classify_empty(fwd, rev, seq, ack, window)
+        notes = _classify_empty(fwd, rev, seq, ack, window, time_ns)
     else:
         if next_seq is not None:
             ahead = (seq - next_seq) & MASK
@@ -118,7 +118,7 @@ def classify(fwd: Endpoint, rev: Endpoint, segment: Segment, seq: int, rtt_ns: i
     return notes
 
 
-def _classify_empty(fwd: Endpoint, rev: Endpoint, seq: int, ack: int, window: int) -> int:
+def _classify_empty(fwd: Endpoint, rev: Endpoint, seq: int, ack: int, window: int, time_ns: int) -> int:
     """The notes of a segment without data and without SYN, FIN or RST."""
     notes = 0 if window else ZERO_WINDOW
     next_seq = fwd.next_seq
@@ -129,6 +129,12 @@ def _classify_empty(fwd: Endpoint, rev: Endpoint, seq: int, ack: int, window: in
         if ahead == MASK:
             if rev.window == 0:
                 return notes | ZERO_WINDOW_PROBE
+            if (
+                seq == fwd.fin_seq
+                and not fwd.fin_acked_frame
+                and time_ns - fwd.next_seq_time < OVERTAKEN_WITHIN
+            ):
+                return notes
             fwd.probing = True
             return notes | KEEP_ALIVE
         return notes | PREVIOUS_SEGMENT_LOST if ahead < HALF else notes

@@ -25,12 +25,15 @@ from .classify import (
     classify,
 )
 from .endpoint import Endpoint
-from .facts import Ending, Exchange, Noted, Opening, Probe
+from .facts import Cause, Ending, Exchange, Noted, Opening, Probe, Successor
 from .notes import LABELS, names
 from .states import Event, State
 from .walk import FRAMES_KEPT, DoubtfulReset, walk
 
 SENT_AGAIN = RETRANSMISSION | FAST_RETRANSMISSION | SPURIOUS_RETRANSMISSION
+
+_NOTHING: dict[int, Noted] = {}
+"""What a connection has noted before anything was: shared by all of them, never written to."""
 
 
 class Connection:
@@ -38,32 +41,46 @@ class Connection:
 
     mid_stream        its first captured segment was no SYN
     established       both ends have reached ESTABLISHED (or were taken to have, mid-stream)
+    ended             it is over: reset, or both FINs acknowledged; repetitions may still come
+    first_fin         the end whose FIN came first
+    crossed           an end has been in CLOSING
     reset_by          who sent the RST that ended it; with it the frame, both ends' states before
                       it (client, server), the bytes sent to it that it never acknowledged, the
-                      RST itself, and the segment before it with who sent that
+                      RST itself, and the segment before it
     resets_ignored    RSTs that their receiver did not take: (frame, from client)
     data_after_fin    data beyond its sender's own FIN: (frame, from client)
     short_of_fin      acknowledgments that stop just short of a FIN: frames
     probes_inferred   see `Probe`
+    strays            segments in an end's name from before its SYN,ACK, which has another number: they
+                      are no part of the connection
+    answers_syn       the frame of the other end's SYN, which this connection's SYN answers; else 0
+    successor         what opened its four-tuple anew, after which it can have no more segments
+
+    Many of these are open at once: what most connections never have is made when it is needed.
     """
 
     __slots__ = (
         "_bits",
+        "answers_syn",
+        "before_syn",
         "client",
         "client_flow",
-        "close_frames",
+        "crossed",
         "data_after_fin",
         "doubtful",
+        "ended",
         "established",
         "exchanges",
         "first_data_frame",
+        "first_fin",
         "first_frame",
         "first_from_server",
         "history",
         "id",
+        "last_flags",
         "last_frame",
         "last_from_client",
-        "last_segment",
+        "last_length",
         "last_syn_ns",
         "last_time_ns",
         "longest_silence",
@@ -74,7 +91,6 @@ class Connection:
         "refused",
         "reset_by",
         "reset_cause",
-        "reset_cause_from_client",
         "reset_frame",
         "reset_segment",
         "reset_state",
@@ -87,6 +103,9 @@ class Connection:
         "short_of_fin",
         "simultaneous",
         "start_ns",
+        "strays",
+        "successor",
+        "undo",
         "unnumbered",
         "watch",
     )
@@ -104,14 +123,16 @@ class Connection:
         self.start_ns = first.time_ns
         self.last_frame = first.frame
         self.last_time_ns = first.time_ns
-        self.last_segment: Segment | None = None
+        self.last_flags = 0
+        self.last_length = 0
         self.last_from_client = True
         self.first_data_frame = 0
         self.exchanges: list[Exchange] | None = [] if keep else None
-        self.noted: dict[int, Noted] = {}
+        self.noted = _NOTHING
         self.port_reused = port_reused
         self.mid_stream = not first.flags & SYN
         self.established = self.mid_stream
+        self.ended = False
         self.watch = not self.mid_stream  # each segment may move a state: not so between open and close
         self.saw_synack = False
         self.simultaneous = False
@@ -122,17 +143,22 @@ class Connection:
         self.reset_state: tuple[State, State] | None = None
         self.reset_unacked = 0
         self.reset_segment: Segment | None = None
-        self.reset_cause: Segment | None = None
-        self.reset_cause_from_client = False
-        self.resets_ignored: list[tuple[int, bool]] = []
+        self.reset_cause: Cause | None = None
+        self.resets_ignored: tuple[tuple[int, bool], ...] = ()
         self.rtt_ns = 0
         self.last_syn_ns = first.time_ns
-        self.data_after_fin: list[tuple[int, bool]] = []
-        self.short_of_fin: list[int] = []
-        self.close_frames: list[tuple[int, bool, int]] = []
+        self.crossed = False
+        self.answers_syn = 0
+        self.before_syn: tuple[int, ...] = ()
+        self.strays: tuple[int, ...] = ()
+        self.undo: DoubtfulReset | None = None  # what the RST that ended it changed
+        self.successor: Successor | None = None
+        self.data_after_fin: tuple[tuple[int, bool], ...] = ()
+        self.short_of_fin: tuple[int, ...] = ()
+        self.first_fin: Endpoint | None = None
         self.history = ""
         self.unnumbered = 0  # segments of a text that printed no sequence number
-        self.probes_inferred: list[Probe] = []
+        self.probes_inferred: tuple[Probe, ...] = ()
         self.longest_silence = (0, 0)  # (ns, frame after it)
         self._bits = 0
         if self.mid_stream:
@@ -154,8 +180,7 @@ class Connection:
         silence = time_ns - self.last_time_ns
         if silence > self.longest_silence[0]:
             self.longest_silence = (silence, frame)
-        self.last_time_ns = time_ns
-        self.last_frame = fwd.last_frame = frame
+        fwd.last_frame = frame
         fwd.packets += 1
 
         expected = fwd.next_seq
@@ -163,6 +188,9 @@ class Connection:
         if flags & CONTROL:
             if flags & SYN:
                 other_number = seq != fwd.base
+                if other_number and self.before_syn and not fwd.saw_syn and segment.ack == rev.next_seq:
+                    expected = None
+                    self._begin_again(fwd, rev, seq)
                 self._options_of_syn(fwd, segment)
                 if not flags & ACK:
                     self.last_syn_ns = time_ns
@@ -191,10 +219,8 @@ class Connection:
         if fwd.zero_since and window:
             fwd.zero_total += time_ns - fwd.zero_since
             fwd.zero_since = 0
-        # of a connection that is over, its last packet's bytes are not kept
-        over = self.reset_by is not None or (fwd.fin_seq is not None and rev.fin_seq is not None)
-        self.last_segment = segment.bare() if over else segment
-        self.last_from_client = from_client
+        self.last_frame, self.last_time_ns = frame, time_ns
+        self.last_flags, self.last_length, self.last_from_client = flags, length, from_client
         if self.exchanges is not None:
             shift = fwd.scale if fwd.scale > 0 and rev.scale >= 0 and not flags & SYN else 0
             self.exchanges.append(
@@ -209,20 +235,35 @@ class Connection:
             )
 
     def _options_of_syn(self, fwd: Endpoint, segment: Segment) -> None:
-        raw = segment.options
-        scale = tcp_options.window_scale(raw)
+        fwd.mss, scale, fwd.timestamps = tcp_options.offered(segment.options)
         fwd.scale = -2 if scale is None else scale
-        fwd.mss = tcp_options.mss(raw)
-        fwd.timestamps = tcp_options.timestamps(raw) is not None
         fwd.saw_syn = True
         if not fwd.syn_frame:
             fwd.syn_frame, fwd.syn_time = segment.frame, segment.time_ns
 
+    def _begin_again(self, fwd: Endpoint, rev: Endpoint, seq: int) -> None:
+        """Only with its SYN,ACK does `fwd` begin: what came before was sent by another, or was old."""
+        assert fwd.base is not None
+        moved = (fwd.base - seq) & MASK
+        self.strays = self.before_syn
+        if self.first_fin is fwd:
+            self.first_fin = None
+        fwd.forget(seq)
+        if self.exchanges is not None:
+            self.exchanges[:] = [
+                e._replace(seq=None if e.seq is None else (e.seq + moved) & MASK)
+                if e.from_client == fwd.is_client
+                else e._replace(ack=(e.ack + moved) & MASK if e.segment.flags & ACK else 0)
+                for e in self.exchanges
+            ]
+
     def _letter(self, fwd: Endpoint, bit: int) -> None:
         fwd.letters |= bit
-        letter = zeek.LETTERS[bit.bit_length() - 1]
-        self.history += letter.upper() if fwd.is_client else letter
-        self._bits |= 4 if bit == zeek.A else 8 if bit == zeek.D else 0
+        self.history += (zeek.CAPITAL if fwd.is_client else zeek.SMALL)[bit]
+        if bit == zeek.A:
+            self._bits |= 4
+        elif bit == zeek.D:
+            self._bits |= 8
 
     def _control_letters(self, fwd: Endpoint, flags: int, length: int, frame: int) -> None:
         new = zeek.control_letters(flags, length) & ~fwd.letters
@@ -258,6 +299,8 @@ class Connection:
             if notes & bit:
                 noted = self.noted.get(bit)
                 if noted is None:
+                    if self.noted is _NOTHING:
+                        self.noted = {}
                     noted = self.noted[bit] = Noted()
                 noted.count += 1
                 noted.by_client += from_client
@@ -292,13 +335,18 @@ class Connection:
             notes = (notes & ~(DUPLICATE_ACK | KEEP_ALIVE_ACK)) | KEEP_ALIVE
             fwd.probing = True
             if len(self.probes_inferred) < FRAMES_KEPT:
-                self.probes_inferred.append(Probe(segment.frame, fwd.is_client, silence, bare))
+                self.probes_inferred += (Probe(segment.frame, fwd.is_client, silence, bare),)
         elif probing or rev.last_notes & KEEP_ALIVE_ACK:
             notes = (notes & ~DUPLICATE_ACK) | KEEP_ALIVE_ACK
         fwd.last_notes = notes
         return notes
 
     # --------------------------------------------------------------- verdicts
+
+    @property
+    def never_opened(self) -> bool:
+        """Whether no more than an attempt to open it was seen."""
+        return not self.established and not self.first_data_frame and self.first_fin is None
 
     @property
     def opening(self) -> Opening:
@@ -327,13 +375,6 @@ class Connection:
         if self.reset_by is not None:
             return Ending.RESET
         return Ending.HALF_CLOSED if fins else Ending.OPEN
-
-    @property
-    def first_fin(self) -> Endpoint | None:
-        """The end whose FIN came first."""
-        for _, from_client, _ in self.close_frames:
-            return self.client if from_client else self.server
-        return None
 
     @property
     def close_segments(self) -> int | None:
@@ -386,4 +427,4 @@ class Connection:
         return state
 
 
-__all__ = ["Connection", "Ending", "Exchange", "Noted", "Opening", "Probe", "names"]
+__all__ = ["Cause", "Connection", "Ending", "Exchange", "Noted", "Opening", "Probe", "Successor", "names"]

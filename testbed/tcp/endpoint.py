@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .states import STEP, Event, State
 
@@ -26,6 +26,9 @@ class Transition(NamedTuple):
     frame: int
     time_ns: int
     confirmed_by: int
+
+
+_FIELDS = len(Transition._fields)
 
 
 class Endpoint:
@@ -66,11 +69,11 @@ class Endpoint:
         "saw_syn",
         "scale",
         "state",
+        "steps",
         "syn_frame",
         "syn_time",
         "syns_sent",
         "timestamps",
-        "transitions",
         "window",
         "zero_since",
         "zero_total",
@@ -79,7 +82,7 @@ class Endpoint:
     def __init__(self, is_client: bool) -> None:
         self.is_client = is_client
         self.state = State.CLOSED
-        self.transitions: list[Transition] = []
+        self.steps: tuple[Any, ...] = ()  # its transitions, field after field: `transitions` has them
         self.base: int | None = None  # the ISN, or one before the first number seen
         self.saw_syn = False
         self.syn_frame = 0
@@ -137,9 +140,21 @@ class Endpoint:
         sent = (self.data_end - self.heard_fin_at) & 0xFFFFFFFF
         return sent if sent < 0x80000000 else 0
 
+    def forget(self, base: int) -> None:
+        """Begin at another number: nothing that was sent so far counts."""
+        self.base = base
+        self.next_seq = self.highest_to_ack = self.data_start = self.data_end = self.fin_seq = None
+        self.fins_sent = self.fin_first_frame = self.fin_first_time = self.fin_frame = self.fin_time = 0
+        self.fin_acked_frame = self.rst_frame = self.payload_packets = 0
+
+    @property
+    def transitions(self) -> list[Transition]:
+        """Its changes of state, in order."""
+        return [Transition(*self.steps[at : at + _FIELDS]) for at in range(0, len(self.steps), _FIELDS)]
+
     def step(self, event: Event, frame: int, time_ns: int, confirmed_by: int | None = None) -> None:
         """Walk the edge for `event`, if the present state has one."""
         state = STEP.get((self.state, event))
         if state is not None:
             self.state = state
-            self.transitions.append(Transition(state, event, frame, time_ns, confirmed_by or frame))
+            self.steps += (state, event, frame, time_ns, confirmed_by or frame)

@@ -46,6 +46,27 @@ class Exchange(NamedTuple):
         return "client" if self.from_client else "server"
 
 
+class Cause(NamedTuple):
+    """The segment before an RST, which may be what it answers."""
+
+    frame: int
+    time_ns: int
+    flags: int
+    length: int
+    from_client: bool
+
+
+class Successor(NamedTuple):
+    """The SYN that opened a connection's four-tuple anew.
+
+    answers  it came from the other end, and answers a SYN that is still open: a split handshake
+    """
+
+    frame: int
+    time_ns: int
+    answers: bool
+
+
 class Noted:
     """How often a note was made, by whom, its first frames, and its last."""
 

@@ -46,6 +46,7 @@ class Event(enum.StrEnum):
     SEND_RST = "send RST"
     RECEIVE_RST = "receive RST"
     CLOSE_UNUSED = "CLOSE before any connection"
+    RECEIVE_FIN_ACK_OF_FIN = "receive FIN, ACK of FIN"
     TIMEOUT_2MSL = "2 MSL pass"
 
 
@@ -100,6 +101,9 @@ EDGES: tuple[Edge, ...] = (
 carries both the FIN and the ACK of ours, is two here: the ACK is checked before the FIN
 (section 3.10.7.4, fifth and eighth)."""
 
+DIRECT = Edge(S.FIN_WAIT_1, E.RECEIVE_FIN_ACK_OF_FIN, S.TIME_WAIT, True, "3.10.7.4", "its ACK")
+"""The one that is no row of its own: both of its events come in one segment."""
+
 STEP: dict[tuple[State, Event], State] = {(edge.state, edge.event): edge.next for edge in EDGES}
 """The machine as a function; an event that is no key leaves the state as it is."""
 
@@ -108,7 +112,7 @@ SYNCHRONIZED = frozenset(State) - {S.CLOSED, S.LISTEN, S.SYN_SENT, S.SYN_RECEIVE
 
 
 def _print_table() -> None:
-    for edge in EDGES:
+    for edge in (*EDGES, DIRECT):
         drawn = "Figure 5" if edge.in_figure_5 else "text"
         print(
             f"{edge.state:13} {edge.event:28} {edge.next:13} {drawn:9} RFC 9293 {edge.section:9} {edge.seen}"

@@ -7,8 +7,10 @@ the kernels happened to put them into segments:
 * data that follows on data of the same side is one piece; PSH is ignored;
 * what was sent twice counts once;
 * a FIN or RST that carries data is the data and then the FIN or RST;
-* keepalive and window probes and their answers *are* meaning; a run of them is compared side by
-  side (the two ends' timers are not synchronized) and repetitions in it count once.
+* keepalive probes and their answers *are* meaning; a run of them is compared side by side (the two
+  ends' timers are not synchronized) and repetitions in it count once;
+* probes of a closed window are none: as with pure ACKs, buffers decide when and where they come;
+* of an `elastic` side, buffers decide how much it sends: any data of it is the same as any other.
 
 `exact` compares segment by segment instead.
 """
@@ -16,15 +18,16 @@ the kernels happened to put them into segments:
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ..wire.notation import Line
+from ..wire.notation import Direction, Line
 from ..wire.segment import ACK, FIN, PSH, RST, SYN
 from .connection import Connection, Exchange
 from .notes import Note
 
 REPEATED = Note.RETRANSMISSION | Note.FAST_RETRANSMISSION | Note.SPURIOUS_RETRANSMISSION
+NO_MEANING = REPEATED | Note.ZERO_WINDOW_PROBE
 MASK = 0xFFFFFFFF
 
 
@@ -58,17 +61,25 @@ class Comparison:
     diff: tuple[str, ...]
 
 
-def compare(expected: Sequence[Line], connection: Connection, *, exact: bool = False) -> Comparison:
-    """Hold a tracked connection against a transcript."""
+def compare(
+    expected: Sequence[Line],
+    connection: Connection,
+    *,
+    exact: bool = False,
+    elastic: Collection[Direction] = (),
+) -> Comparison:
+    """Hold a tracked connection against a transcript.
+
+    elastic  the directions of whose data it is only held that there is some
+    """
     exchanges = connection.exchanges or []
     if exact:
         want = [_bare(line) for line in expected]
         seen = [line_of(exchange) for exchange in exchanges]
     else:
         want = meaning(expected)
-        seen = meaning(line_of(e) for e in exchanges if not e.notes & REPEATED)
-    key = str if exact else _gist
-    left, right = [key(line) for line in want], [key(line) for line in seen]
+        seen = meaning(line_of(e) for e in exchanges if not e.notes & NO_MEANING)
+    left, right = ([str(line) if exact else _gist(line, elastic) for line in side] for side in (want, seen))
     stamps = _stamps(connection)
 
     def stamped(mark: str, line: Line) -> str:
@@ -84,11 +95,23 @@ def compare(expected: Sequence[Line], connection: Connection, *, exact: bool = F
     return Comparison(left == right, tuple(diff))
 
 
-def _gist(line: Line) -> str:
+def _gist(line: Line, elastic: Collection[Direction] = ()) -> str:
     """What of a line must agree: of data only who sent which bytes, as its ACK and PSH are timing."""
     if line.length and not line.flags & (SYN | FIN | RST):
-        return f"{line.direction} {line.seq}:{line.end}"
+        return f"{line.direction} {'some' if line.direction in elastic else f'{line.seq}:{line.end}'}"
+    if elastic:
+        line = _without_amounts(line, elastic)
     return str(replace(line, flags=line.flags & ~PSH))
+
+
+def _without_amounts(line: Line, elastic: Collection[Direction]) -> Line:
+    """The line with each number beyond an elastic side's first byte left out."""
+    other: Direction = "<" if line.direction == ">" else ">"
+    if line.direction in elastic and line.seq is not None and line.seq > 1:
+        line = replace(line, seq=None)
+    if other in elastic and line.ack is not None and line.ack > 1:
+        line = replace(line, ack=MASK)
+    return line
 
 
 def meaning(lines: Iterable[Line]) -> list[Line]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..wire.segment import ACK, FIN, RST, SYN, Segment
 from .classify import HALF, MASK
 from .endpoint import Endpoint
+from .facts import Cause
 from .states import SYNCHRONIZED, Event, State
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class DoubtfulReset(NamedTuple):
     frame: int
     by: Endpoint
     states: tuple[State, State]
-    transitions: tuple[int, int]
+    steps: tuple[int, int]
 
 
 def walk(
@@ -38,6 +39,8 @@ def walk(
     flags = segment.flags
     if c.doubtful is not None and not flags & RST:
         _ignored(c, c.doubtful)
+    if not fwd.saw_syn and rev.saw_syn and not c.mid_stream and len(c.before_syn) < FRAMES_KEPT:
+        c.before_syn += (segment.frame,)
     if flags & RST:
         _reset(c, fwd, rev, segment, seq, expected)
         return
@@ -53,20 +56,20 @@ def walk(
             fwd.fin_seq = (seq + segment.length) & MASK
             fwd.fin_first_frame, fwd.fin_first_time = segment.frame, segment.time_ns
             fwd.step(Event.SEND_FIN, segment.frame, segment.time_ns)
-            c.close_frames.append((segment.frame, fwd.is_client, segment.time_ns))
+            c.first_fin = c.first_fin or fwd
         if not fwd.fin_acked_frame:
             fwd.fin_frame, fwd.fin_time = segment.frame, segment.time_ns
     elif fwd.fin_seq is not None and segment.length:
         beyond = (seq + segment.length - fwd.fin_seq) & MASK
         if 0 < beyond < HALF and len(c.data_after_fin) < FRAMES_KEPT:
-            c.data_after_fin.append((segment.frame, fwd.is_client))
+            c.data_after_fin += ((segment.frame, fwd.is_client),)
 
 
 def _syn(c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment) -> None:
     frame, time_ns = segment.frame, segment.time_ns
     fwd.syns_sent += 1
     if not segment.flags & ACK:
-        if fwd.state is State.CLOSED and not fwd.transitions:
+        if fwd.state is State.CLOSED and not fwd.steps:
             fwd.step(Event.SEND_SYN, frame, time_ns)
         if rev.saw_syn and not c.saw_synack and rev.state is State.SYN_SENT:
             c.simultaneous = True
@@ -74,19 +77,25 @@ def _syn(c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment) -> None:
     c.saw_synack = True
     if fwd.state is State.SYN_SENT and rev.saw_syn:
         fwd.step(Event.RECEIVE_SYN, rev.syn_frame, rev.syn_time, frame)
-    elif fwd.state is State.CLOSED and not fwd.transitions:
+    elif fwd.state is State.CLOSED and not fwd.steps:
         fwd.state = State.LISTEN  # it answers, so it was listening
         cause, when = (rev.syn_frame, rev.syn_time) if rev.saw_syn else (frame, time_ns)
         fwd.step(Event.RECEIVE_SYN, cause, when, frame)
     if fwd.fin_seq is None and not fwd.is_client:
         fwd.syn_frame, fwd.syn_time = frame, time_ns
-    if not rev.saw_syn and rev.state is State.CLOSED and not rev.transitions:
+    if not rev.saw_syn and rev.state is State.CLOSED and not rev.steps:
         rev.state = State.SYN_SENT  # its SYN was not captured
     if c.simultaneous and rev.state is State.SYN_RECEIVED:
         rev.step(Event.RECEIVE_ACK_OF_SYN, frame, time_ns)
         if fwd.state is State.SYN_RECEIVED and fwd.last_ack == rev.next_seq and rev.last_ack == fwd.next_seq:
             fwd.step(Event.RECEIVE_ACK_OF_SYN, rev.syn_frame, rev.syn_time, frame)
         _check_established(c)
+    if c.strays and c.undo is not None and c.undo.by is fwd:
+        # the RST came before this SYN,ACK: if this is taken, that was not
+        rev.rst_frame = 0
+        own, others = (fwd.state, len(fwd.steps)), (c.undo.states[fwd.is_client], c.undo.steps[fwd.is_client])
+        client, server = (own, others) if fwd.is_client else (others, own)
+        c.doubtful = DoubtfulReset(c.undo.frame, fwd, (client[0], server[0]), (client[1], server[1]))
 
 
 def _ack_of_syn(c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment) -> None:
@@ -124,11 +133,12 @@ def _ack_of_fin(c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment, s
     frame, time_ns = segment.frame, segment.time_ns
     if (segment.ack - rev.fin_seq - 1) & MASK >= HALF:
         if segment.ack == rev.fin_seq and not segment.length and not segment.flags & FIN and fwd.packets == 1:
-            c.short_of_fin.append(frame)
+            c.short_of_fin += (frame,)
         return
     if rev.fin_acked_frame:
         return
     rev.fin_acked_frame = frame
+    c.ended = c.ended or bool(fwd.fin_acked_frame)
     fwd.heard_fin_at = seq if segment.length else fwd.next_seq
     crossed = fwd.ack_of_fin
     fwd.ack_of_fin = None
@@ -136,9 +146,9 @@ def _ack_of_fin(c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment, s
         fwd.step(Event.RECEIVE_ACK_OF_FIN, *crossed)
         crossed = None
     fwd.step(Event.RECEIVE_FIN, rev.fin_frame, rev.fin_time, frame)
+    c.crossed = c.crossed or fwd.state is State.CLOSING
     if crossed is not None:
         fwd.step(Event.RECEIVE_ACK_OF_FIN, *crossed)
-    c.close_frames.append((frame, fwd.is_client, time_ns))
     if fwd.fin_seq is not None and not fwd.fin_acked_frame:
         rev.ack_of_fin = (frame, time_ns)  # our FIN may have overtaken this ACK
     else:
@@ -164,20 +174,18 @@ def _reset(
         or seq == expected
         or rev.state in (State.SYN_SENT, State.CLOSED)
     )
+    states, steps = (c.client.state, c.server.state), (len(c.client.steps), len(c.server.steps))
+    c.undo = DoubtfulReset(frame, fwd, states, steps)
     if not exact:
-        ends = c.client, c.server
-        c.doubtful = DoubtfulReset(
-            frame,
-            fwd,
-            (c.client.state, c.server.state),
-            (len(ends[0].transitions), len(ends[1].transitions)),
-        )
+        c.doubtful = c.undo
     unacknowledged = rev.fin_seq is not None and not rev.fin_acked_frame and segment.flags & ACK
     if unacknowledged and (segment.ack - (rev.fin_seq or 0) - 1) & MASK < HALF:
         rev.fin_acked_frame = frame  # the RST itself shows that the FIN was taken
         fwd.step(Event.RECEIVE_FIN, rev.fin_frame, rev.fin_time, frame)
     c.reset_by, c.reset_frame, c.reset_segment = fwd, frame, segment.bare()
-    c.reset_cause, c.reset_cause_from_client = c.last_segment, c.last_from_client
+    c.ended = True
+    if fwd.packets + rev.packets > 1:
+        c.reset_cause = Cause(c.last_frame, c.last_time_ns, c.last_flags, c.last_length, c.last_from_client)
     c.reset_state = (c.client.state, c.server.state)
     if rev.next_seq is not None and fwd.last_ack is not None:
         acked = segment.ack if segment.flags & ACK else fwd.last_ack
@@ -197,11 +205,13 @@ def _ignored(c: Connection, doubtful: DoubtfulReset) -> None:
     """The receiver of a doubtful RST did not take it: undo what it did."""
     c.doubtful = None
     if len(c.resets_ignored) < FRAMES_KEPT:
-        c.resets_ignored.append((doubtful.frame, doubtful.by.is_client))
+        c.resets_ignored += ((doubtful.frame, doubtful.by.is_client),)
     c.reset_by, c.reset_frame, c.reset_state, c.reset_unacked = None, 0, None, 0
-    c.reset_segment = c.reset_cause = None
+    c.reset_segment = None
+    c.reset_cause = None
     c.refused = False
     doubtful.by.rst_frame = 0
-    for end, state, count in zip((c.client, c.server), doubtful.states, doubtful.transitions, strict=True):
+    for end, state, count in zip((c.client, c.server), doubtful.states, doubtful.steps, strict=True):
         end.state = state
-        del end.transitions[count:]
+        end.steps = end.steps[:count]
+    c.ended = bool(c.client.fin_acked_frame and c.server.fin_acked_frame)

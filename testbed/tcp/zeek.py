@@ -27,6 +27,10 @@ LETTERS = "shadfrtwgiq"
 """The letter of each bit of `Endpoint.letters`."""
 S, H, A, D, F, R, T, W, G, I, Q = (1 << bit for bit in range(len(LETTERS)))  # noqa: E741 - Zeek's own letters
 
+SMALL = {1 << bit: letter for bit, letter in enumerate(LETTERS)}
+CAPITAL = {bit: letter.upper() for bit, letter in SMALL.items()}
+"""The letters by their bits: the server's, the client's."""
+
 
 class _Side(enum.Enum):
     """What Zeek's TCP analyzer knows of one end."""

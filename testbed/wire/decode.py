@@ -384,6 +384,7 @@ class Decoder:
 
     other               packets that hold no segment, by protocol name
     icmp_errors         the first MAX_ICMP_ERRORS errors that quote a segment
+    icmp_about          the same by the flow that they quote
     icmp_errors_seen    how many there were in all
     longer              segments that end, by their IP header, after the packet's recorded original
                         length; with it the first one's frame
@@ -393,6 +394,7 @@ class Decoder:
     def __init__(self) -> None:
         self.other: dict[str, int] = {}
         self.icmp_errors: list[IcmpError] = []
+        self.icmp_about: dict[bytes, list[IcmpError]] = {}
         self.icmp_errors_seen = 0
         self.longer = self.first_longer = self.cut = 0
 
@@ -464,3 +466,4 @@ class Decoder:
             self.icmp_errors_seen += 1
             if len(self.icmp_errors) < MAX_ICMP_ERRORS:
                 self.icmp_errors.append(other.icmp_error)
+                self.icmp_about.setdefault(other.icmp_error.quoted_flow, []).append(other.icmp_error)

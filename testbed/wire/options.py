@@ -106,6 +106,7 @@ def build(options: Iterable[Option]) -> bytes:
 
 
 _EOL, _NOP = int(Kind.EOL), int(Kind.NOP)
+_MSS, _WINDOW_SCALE, _TIMESTAMPS = int(Kind.MSS), int(Kind.WINDOW_SCALE), int(Kind.TIMESTAMPS)
 
 
 def _find(raw: bytes, kind: int) -> bytes | None:
@@ -145,6 +146,28 @@ def timestamps(raw: bytes) -> tuple[int, int] | None:
     if data is None:
         return None
     return int.from_bytes(data[:4], "big"), int.from_bytes(data[4:], "big")
+
+
+def offered(raw: bytes) -> tuple[int | None, int | None, bool]:
+    """What a SYN says for the whole connection: `mss`, `window_scale`, and whether `timestamps`."""
+    size, scale, stamps = None, None, False
+    at, end = 0, len(raw)
+    while at + 1 < end:
+        here = raw[at]
+        if here == _NOP:
+            at += 1
+            continue
+        length = raw[at + 1]
+        if here == _EOL or length < 2 or at + length > end:
+            break
+        if here == _MSS and length == 4 and size is None:
+            size = raw[at + 2] << 8 | raw[at + 3]
+        elif here == _WINDOW_SCALE and length == 3 and scale is None:
+            scale = min(raw[at + 2], MAX_WINDOW_SHIFT)
+        elif here == _TIMESTAMPS and length == 10:
+            stamps = True
+        at += length
+    return size, scale, stamps
 
 
 def sack_permitted(raw: bytes) -> bool:

@@ -11,7 +11,7 @@ invisible, and returns a cut last packet as though it were whole.
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from .segment import Packet
 
@@ -181,6 +181,12 @@ class PcapParser:
         self.stopped = True
 
 
+class Sink(Protocol):
+    """What can be written to, such as a binary file."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
 class PcapWriter:
     """Writes a little-endian pcap file to `stream`, which stays the caller's to flush and close.
 
@@ -189,7 +195,7 @@ class PcapWriter:
     """
 
     def __init__(
-        self, stream: BinaryIO, link_type: int, snaplen: int = MAX_CAPTURED, nanoseconds: bool = True
+        self, stream: Sink, link_type: int, snaplen: int = MAX_CAPTURED, nanoseconds: bool = True
     ) -> None:
         self._stream = stream
         self._link_type = link_type

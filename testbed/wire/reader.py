@@ -17,7 +17,8 @@ import io
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Protocol, Self, cast
 
@@ -39,6 +40,8 @@ LINK_TYPES_TOLD: Final = 10
 """Link types that are not decoded, a line each; more are counted."""
 
 EXPECTED: Final = "a capture: pcap, pcapng (either may be gzipped) or tcpdump's text"
+
+_TEXT_PIECE: Final = 1000  # segments
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
@@ -251,6 +254,11 @@ class CaptureFile:
         return list(self._decoder.icmp_errors)
 
     @property
+    def icmp_about(self) -> Mapping[bytes, Sequence[IcmpError]]:
+        """The same by the flow that they quote, as known so far: it grows with the reading."""
+        return self._decoder.icmp_about
+
+    @property
     def icmp_errors_seen(self) -> int:
         return self._decoder.icmp_errors_seen
 
@@ -282,12 +290,22 @@ class CaptureFile:
 
     def segments(self) -> Iterator[Segment]:
         """The TCP segments, in the file's order."""
+        for _, segments in self.pieces():
+            yield from segments
+
+    def pieces(self) -> Iterator[tuple[list[Row], list[Segment]]]:
+        """The packets and the TCP segments in them, in the file's order, a piece of the file at a time.
+
+        A text has no packets, only segments.
+        """
         if self._text is not None:
-            yield from self._text.segments()
+            rest = self._text.segments()
+            while some := list(islice(rest, _TEXT_PIECE)):
+                yield [], some
             return
         decode = self._decoder.segments
         for rows in self._batches():
-            yield from decode(rows)
+            yield rows, decode(rows)
 
     def _batches(self) -> Iterator[list[Row]]:
         parser = self._parser

@@ -95,6 +95,33 @@ def test_explain_from_stdin_and_gzip(capture: Path, tmp_path: Path) -> None:
     assert plain["connections"] == unpacked["connections"] != []
 
 
+def test_explain_writes_its_reports(capture: Path, tmp_path: Path) -> None:
+    """From standard input, which is gone through more than once for them."""
+    options = ["--out", "out", "--sarif", "a.sarif", "--junit", "a.xml", "--fail-on", "warning", "--json"]
+    done = testbed("explain", "-", *options, stdin=capture.read_bytes(), cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout) == json.loads((tmp_path / "out/report.json").read_text())
+    (run,) = json.loads((tmp_path / "a.sarif").read_text())["runs"]
+    assert [result["ruleId"] for result in run["results"]] == ["unanswered"]
+    assert 'failures="1"' in (tmp_path / "a.xml").read_text()
+    assert "the SYN was not answered" in " ".join((tmp_path / "out/report.txt").read_text().split())
+    assert capture.read_bytes()[40:] == (tmp_path / "out/connection-1.pcap").read_bytes()[40:]
+    assert "S 0:0(0)" in (tmp_path / "out/connection-1.txt").read_text()
+
+
+def test_explain_draws_what_came_from_stdin(capture: Path) -> None:
+    done = testbed("explain", "-", stdin=capture.read_bytes())
+    assert "-: pcap, ETHERNET, 1 packet, 1 of TCP" in done.stdout
+    assert "S 0:0(0)" in done.stdout
+
+
+@pytest.mark.parametrize("option", ["--out", "--junit", "--sarif"])
+def test_explain_says_where_it_cannot_write(capture: Path, option: str) -> None:
+    done = testbed("explain", "--json", str(capture), option, "/dev/null/x")
+    assert done.returncode == 2
+    assert "/dev/null/x" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_explain_fail_on(capture: Path) -> None:
     assert testbed("explain", "--fail-on", "error", str(capture)).returncode == 0
     assert testbed("explain", "--fail-on", "warning", str(capture)).returncode == 1
@@ -178,3 +205,32 @@ def test_no_permission_to_capture_is_exit_3() -> None:
     assert done.returncode == 3, done.stderr
     one_line(done, "permi")
     assert "setcap" in done.stderr or "sudo" in done.stderr or "root" in done.stderr
+
+
+def test_the_edges_that_a_run_walked(live: None, tmp_path: Path) -> None:
+    """As a table, as JSON and as a picture; what no scenario walked is named too."""
+    picture = tmp_path / "edges.svg"
+    shown = testbed("run", "refused", "connect-abandoned", "--coverage", "--coverage-svg", str(picture))
+    assert shown.returncode == 0, shown.stderr
+    lines = {" ".join(line.split()[:5]): line for line in shown.stdout.splitlines()}
+    assert "connect-abandoned" in lines["CLOSED send SYN → SYN_SENT"]
+    assert "not walked" in lines["CLOSE_WAIT send FIN → LAST_ACK"]
+    assert "not in Linux" in lines["LISTEN send SYN → SYN_SENT"]
+    assert picture.read_text().startswith("<?xml")
+    told = testbed("run", "connect-abandoned", "--coverage", "--json", "--out", str(tmp_path))
+    document = json.loads(told.stdout)
+    (row,) = (
+        r
+        for r in document["coverage"]
+        if (r["from"], r["event"], r["to"]) == ("CLOSED", "send SYN", "SYN_SENT")
+    )
+    assert row["standing"] == "walked"
+    assert row["wire"] == ["connect-abandoned"]
+    assert (tmp_path / "coverage.svg").is_file()
+    assert "coverage" not in json.loads(testbed("run", "refused", "--json").stdout)
+
+
+def test_a_picture_that_cannot_be_written(live: None, tmp_path: Path) -> None:
+    done = testbed("run", "refused", "--json", "--coverage-svg", str(tmp_path / "no" / "where.svg"))
+    assert done.returncode == 2
+    one_line(done, "--coverage-svg", "No such file or directory")

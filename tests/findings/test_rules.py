@@ -16,6 +16,7 @@ from testbed.findings import (
     rules_kernel,
 )
 from testbed.tcp.connection import Connection
+from testbed.tcp.notes import Note
 from testbed.wire.decode import IcmpError
 
 from ..tcp.conversation import CLIENT, HANDSHAKE, START_NS, segments, track, track_all
@@ -39,6 +40,8 @@ HALF_CLOSED = (
 FOUR_WAY = HALF_CLOSED + "< F. 11:11(0) ack 12\n> . 12:12(0) ack 12\n"
 PROBED = HALF_CLOSED + "+15\n< . 10:10(0) ack 12\n> . 12:12(0) ack 11\n"
 
+FORGED = "> S 0:0(0)\n< R. 5000:5000(0) ack 1\n< F. 5000:5000(0) ack 1\n> R 1:1(0)\n"
+
 CASES = {
     # name: (conversation, the codes found, worst first)
     "handshake and nothing else": (HANDSHAKE, []),
@@ -49,6 +52,29 @@ CASES = {
         PROBED + "+15\n< . 10:10(0) ack 12\n> R 12:12(0)",
         ["missing-fin", "reset", "keepalive-probes"],
     ),
+    "a FIN long after the other": (
+        HALF_CLOSED + "+2\n< F. 11:11(0) ack 12\n> . 12:12(0) ack 12",
+        ["late-fin"],
+    ),
+    "a FIN lost, and answered at once when it came": (
+        HANDSHAKE + "> F. 1:1(0) ack 1\n+2\n> F. 1:1(0) ack 1\n< F. 1:1(0) ack 2\n> . 2:2(0) ack 2",
+        ["fin-retransmitted", "retransmission"],
+    ),
+    "a SYN answered by a SYN": (
+        "> S 0:0(0)\n< S 0:0(0)\n> S. 0:0(0) ack 1\n< . 1:1(0) ack 1\n> P. 1:5(4) ack 1\n< . 1:1(0) ack 5",
+        ["split-handshake"],
+    ),
+    "an RST and a FIN forged before the SYN,ACK": (
+        FORGED
+        + "< S. 0:0(0) ack 1\n> . 1:1(0) ack 1\n> P. 1:11(10) ack 1\n< P. 1:11(10) ack 11\n"
+        + "> . 11:11(0) ack 11",
+        ["stray-segments"],
+    ),
+    "refused, and the SYN,ACK too late": (
+        "> S 0:0(0)\n< R. 5000:5000(0) ack 1\n< S. 0:0(0) ack 1\n> R 1:1(0)",
+        ["refused", "stray-segments"],
+    ),
+    "two SYNs that nobody answered": ("> S 0:0(0)\n< S 0:0(0)", ["unanswered"]),
     "half-close in use": (
         HALF_CLOSED + "+0.1\n< P. 11:111(100) ack 12\n> . 12:12(0) ack 111\n< F. 111:111(0) ack 12\n"
         "> . 12:12(0) ack 112",
@@ -205,7 +231,10 @@ def test_why_it_was_reset(text: str, severity: Severity, part: str) -> None:
 
 def test_icmp_tells_why_a_syn_was_not_answered() -> None:
     error = IcmpError(2, START_NS, 3, 1, CLIENT)
-    assert "ICMP told why in frame 2: unreachable" in found("> S 0:0(0)", icmp_errors=(error,))[0].text
+    assert (
+        "ICMP told why in frame 2: unreachable"
+        in found("> S 0:0(0)", icmp_errors={error.quoted_flow: [error]})[0].text
+    )
 
 
 def test_dropped_packets_are_told() -> None:
@@ -240,6 +269,49 @@ def test_rows_of_the_table_are_whole() -> None:
         assert row.title and row.meaning and row.cause and row.remedy and row.disproof
         assert rule(row.code) is row
     assert rule("no-such-thing") is None
+
+
+def test_forged_segments_change_nothing() -> None:
+    c = track(CASES["an RST and a FIN forged before the SYN,ACK"][0])
+    assert (c.opening, c.ending, c.reset_by, c.first_fin) == ("handshake", "open", None, None)
+    assert (c.client.state, c.server.state) == ("ESTABLISHED", "ESTABLISHED")
+    assert (c.client.payload_bytes, c.server.payload_bytes) == (10, 10)
+    assert c.exchanges is not None
+    assert [e.seq for e in c.exchanges if not e.from_client] == [5000, 5000, 0, 1]  # from the SYN,ACK on
+    assert [e.notes for e in c.exchanges if e.notes] == [int(Note.PORT_REUSED)]
+
+
+def test_a_split_handshake_in_two_steps() -> None:
+    """The ACK before the called end's SYN makes it a connection of its own, which tshark says too."""
+    first, second = track_all(
+        segments("> S 0:0(0)\n< . 700:700(0) ack 1\n< S 0:0(0)\n> S. 0:0(0) ack 1\n< . 1:1(0) ack 1")
+    )
+    assert codes(judge(first, Evidence())) == ["unanswered"]
+    assert "sent a SYN of its own in frame 3" in judge(first, Evidence())[0].text
+    assert codes(judge(second, Evidence())) == ["split-handshake"]
+    assert "10.0.0.1:40000 that called first" in judge(second, Evidence())[0].text
+
+
+def test_two_syns_that_nobody_answered() -> None:
+    (finding,) = found(CASES["two SYNs that nobody answered"][0])
+    assert "sent a SYN of its own (frame 2), which was not answered either" in finding.text
+
+
+def test_what_reuse_of_the_ports_ends_is_not_said_to_last() -> None:
+    rows = [*segments(HALF_CLOSED), *segments(HANDSHAKE, client_isn=70_000, frame=20)]
+    first, _ = track_all(rows)
+    (finding,) = judge(first, Evidence(end_ns=rows[-1].time_ns + LATER))
+    assert finding.code == "missing-fin" and finding.severity is Severity.WARNING
+    assert "until frame 20 opened the four-tuple anew" in finding.text
+
+
+def test_who_held_a_socket_is_said_with_the_time() -> None:
+    c = track(CASES["a FIN long after the other"][0])
+    held = Holder("server", 7, 5, "app", "CLOSE_WAIT", "sock_diag", seen_ns=c.start_ns + 1_500_000_000)
+    (finding,) = judge(c, Evidence(source="live", holders=(held,)))
+    assert finding.severity is Severity.WARNING
+    assert "Process 7 (app) held the socket, file descriptor 5, when it was last looked for" in finding.text
+    assert "at 1.5 s, in CLOSE_WAIT (sock_diag)" in finding.text
 
 
 def test_every_rule_has_a_case() -> None:

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from testbed.kernel.counters import ResetCounter
+from testbed.kernel.counters import ResetCounter, extended
 from testbed.net.private import PrivateNetwork
 
 from .conftest import Pair
@@ -55,3 +55,14 @@ def test_it_is_the_network_it_was_opened_in_that_is_counted(pair: Pair) -> None:
         thread.join(20)
     assert read == [here, 0]
     assert here == 2
+
+
+def test_the_other_counters_are_the_networks_own(network: PrivateNetwork) -> None:
+    """A listener whose queue is full drops a SYN; a new network has counted nothing before."""
+    assert extended()["ListenDrops"] == 0
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, socket.socket() as first:
+        first.connect(listener.getsockname())
+        with socket.socket() as second:
+            second.setblocking(False)
+            second.connect_ex(listener.getsockname())
+            assert extended()["ListenDrops"] == 1

@@ -175,6 +175,15 @@ def test_a_reset_in_fin_wait_2_is_an_end_and_no_small_object(socket: int) -> Non
     assert account.states("client")[-1] == ("CLOSED" if socket else "FIN_WAIT_2")
 
 
+def test_the_small_object_that_sends_an_rst_is_gone_with_it() -> None:
+    """Data to an orphan in FIN_WAIT_2 (TCP_TIMEWAIT_SOCKET): no sample has to come upon it."""
+    events = both()
+    handed = max(event.time_ns for event in events if event.local == CLIENT)
+    events.append(ResetSent(handed + 1_000, CLIENT, SERVER, None, "TCP_TIMEWAIT_SOCKET", 77, 1))
+    (account,) = accounts(connections_of(CLOSE), sorted(events, key=lambda event: event.time_ns), [])
+    assert account.states("client")[-2:] == ["FIN_WAIT_2", "CLOSED"]
+
+
 def test_the_reason_of_a_reset_is_kept_and_another_sockets_is_not() -> None:
     stranger = both(at=400_000_000, sockets=(7, 8))
     resets: list[Event] = [

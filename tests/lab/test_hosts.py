@@ -182,3 +182,36 @@ async def test_a_failed_entry_leaves_the_thread_at_home(network: PrivateNetwork)
         async with Lab(net="hosts", sysctls={"no_such_setting": 1}):
             pass
     assert Path("/proc/thread-self/ns/net").readlink() == home
+
+
+async def test_a_forged_address_is_answered_where_there_is_a_route() -> None:
+    async with Lab(net="hosts", link=[], capture_at="server") as lab:
+        lab.listen(9502)
+        await lab.link.inject("> S 0:0(0)", ports=(40001, 9502), client="198.51.100.1")
+        lab.route_to_client("198.51.100.0", 24)
+        await lab.link.inject("> S 0:0(0)", ports=(40002, 9502), client="198.51.100.2")
+        assert await lab.see_many(State.SYN_RECEIVED, 1) == 1
+    lonely, answered = lab.experiment.connections
+    assert (lonely.addresses[0].host, lonely.server.packets) == ("198.51.100.1", 0)
+    assert (answered.addresses[0].host, answered.server.packets) == ("198.51.100.2", 1)
+    assert lab.experiment.transcript() == ["> S 0:0(0)  # forged"]
+
+
+async def test_each_host_counts_for_itself() -> None:
+    async with Lab(net="hosts", link=["drop > S #1"]) as lab:
+        client, server = lab.counters("client"), lab.counters()
+        await close(lab)
+        await lab.see_counted(client, {"TCPTimeouts": 1}, side="client")
+        with pytest.raises(AssertionError, match="TCPTimeouts 0"):
+            await lab.see_counted(server, {"TCPTimeouts": 1}, timeout=0.05)
+
+
+async def test_a_setting_changes_while_the_experiment_goes_on() -> None:
+    async with Lab(net="hosts") as lab:
+        lab.set_sysctl("tcp_window_scaling", 0)
+        await close(lab)
+        with pytest.raises(UsageError, match="tcp_no_such"):
+            lab.set_sysctl("tcp_no_such", 1)
+    assert lab.experiment.connection.client.scale >= 0
+    assert lab.experiment.connection.server.scale < 0
+    assert "tcp_window_scaling is 0 on the server's host" in [step.text for step in lab.experiment.steps]

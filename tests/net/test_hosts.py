@@ -183,3 +183,21 @@ def test_descriptors_are_given_back(network: PrivateNetwork) -> None:
         with TwoHosts(middle=True):
             pass
     assert psutil.Process().num_fds() == before
+
+
+def test_the_first_frame_on_a_new_wire_is_not_lost(network: PrivateNetwork) -> None:
+    """The end that is raised first is not told at once that it has a peer: one frame in nine was lost."""
+    kind = 0x88B5  # IEEE 802: for experiments
+    for _ in range(20):
+        with TwoHosts(middle=True) as hosts:
+            assert hosts.middle is not None
+            for host in (hosts.client, hosts.server):
+                with hosts.middle.enter():
+                    sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+                    sender.bind((host.side, kind))
+                with host.enter():
+                    receiver = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(kind))
+                with sender, receiver:
+                    receiver.settimeout(5)
+                    sender.send(b"\xff" * 6 + bytes(6) + kind.to_bytes(2, "big") + bytes(60))
+                    assert receiver.recv(100)

@@ -42,6 +42,9 @@ CASES = {
         SENT + "< . 1:1(0) ack 11 win 0\n+0.2\n> . 11:12(1) ack 1",
         ["zero-window-probe"],
     ),
+    # sent before the FIN that took its number, captured after it; a probe waits longer
+    "an ACK overtaken by a FIN": (HANDSHAKE + "> F. 1:1(0) ack 1\n> . 1:1(0) ack 1", []),
+    "a probe after a FIN": (HANDSHAKE + "> F. 1:1(0) ack 1\n+15\n> . 1:1(0) ack 1", ["keep-alive"]),
     # a single byte sent again while unacknowledged is a retransmission, whatever tshark calls it
     "one byte again": (HANDSHAKE + "> P. 1:2(1) ack 1\n+0.3\n> P. 1:2(1) ack 1", ["retransmission"]),
 }

@@ -4,7 +4,7 @@ import pytest
 
 from testbed.tcp.tracker import Tracker
 from testbed.tcp.transcript import compare, lines_of, meaning
-from testbed.wire.notation import parse_transcript
+from testbed.wire.notation import Direction, parse_transcript
 from tests.conversations import connection_of
 
 HANDSHAKE = """
@@ -29,6 +29,28 @@ SAME = {
     ),
 }
 
+CLIENTS: tuple[Direction, ...] = (">",)
+SERVERS: tuple[Direction, ...] = ("<",)
+ELASTIC = {
+    "more data": ("< P. 1:101(100) ack 1", "< . 1:1449(1448) ack 1\n< P. 1449:2001(552) ack 1"),
+    "an end further on": ("< P. 1:101(100) ack 1\n< F. 101:101(0) ack 1", "< FP. 1:51(50) ack 1"),
+    "an ACK further on": (
+        "< P. 1:101(100) ack 1\n> F. 1:1(0) ack 101",
+        "< P. 1:51(50) ack 1\n> F. 1:1(0) ack 51",
+    ),
+}
+"""The same where the server's buffers decide how much it sends, and different otherwise."""
+
+NOT_EVEN_ELASTIC = {
+    "no data": ("< P. 1:101(100) ack 1", ""),
+    "the other side's data": ("< P. 1:101(100) ack 1", "> P. 1:101(100) ack 1"),
+    "how much the other side sends": ("> P. 1:8(7) ack 1", "> P. 1:7(6) ack 1"),
+    "RST for FIN": (
+        "< P. 1:101(100) ack 1\n< F. 101:101(0) ack 1",
+        "< P. 1:101(100) ack 1\n< R. 101:101(0) ack 1",
+    ),
+}
+
 DIFFERENT = {
     "no FIN": ("> P. 1:8(7) ack 1\n> F. 8:8(0) ack 1", "> P. 1:8(7) ack 1"),
     "RST for FIN": ("> F. 1:1(0) ack 1", "> R. 1:1(0) ack 1"),
@@ -49,6 +71,32 @@ def test_same_meaning(name: str) -> None:
     expected, seen = (HANDSHAKE + part for part in SAME[name])
     compared = compare(parse_transcript(expected), connection_of(seen))
     assert compared.same, "\n".join(compared.diff)
+
+
+@pytest.mark.parametrize("name", ELASTIC)
+def test_amounts_of_an_elastic_side_are_left_open(name: str) -> None:
+    expected, seen = (HANDSHAKE + part for part in ELASTIC[name])
+    lines, connection = parse_transcript(expected), connection_of(seen)
+    compared = compare(lines, connection, elastic=SERVERS)
+    assert compared.same, "\n".join(compared.diff)
+    assert not compare(lines, connection).same
+    assert not compare(lines, connection, elastic=CLIENTS).same
+
+
+@pytest.mark.parametrize("name", NOT_EVEN_ELASTIC)
+def test_elastic_is_not_anything(name: str) -> None:
+    expected, seen = (HANDSHAKE + part for part in NOT_EVEN_ELASTIC[name])
+    assert not compare(parse_transcript(expected), connection_of(seen), elastic=SERVERS).same
+
+
+def test_when_a_closed_window_is_probed_does_not_matter() -> None:
+    said = HANDSHAKE + "> P. 1:8(7) ack 1\n< . 1:1(0) ack 8 win 0\n"
+    probe = "> . 7:7(0) ack 1\n< . 1:1(0) ack 8 win 0\n"
+    rest = "< . 1:1(0) ack 8 win 1000\n> P. 8:15(7) ack 1\n"
+    expected = parse_transcript(HANDSHAKE + "> P. 1:15(14) ack 1")
+    compared = compare(expected, connection_of(said + probe + probe + rest))
+    assert compared.same, "\n".join(compared.diff)
+    assert not compare(expected, connection_of(said.replace("win 0", "win 9") + probe + rest)).same
 
 
 @pytest.mark.parametrize("name", DIFFERENT)

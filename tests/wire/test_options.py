@@ -117,3 +117,10 @@ def test_build_then_parse(wanted: list[Option]) -> None:
     assert len(raw) % 4 == 0
     parsed = list(options.parse(raw))
     assert parsed in (wanted, [*wanted, Option(Kind.EOL)])
+
+
+@given(st.binary(max_size=options.MAX_SIZE) | st.permutations(list(Kind)).map(lambda kinds: bytes(kinds)))
+def test_what_is_offered_is_what_each_question_answers(raw: bytes) -> None:
+    for data in (raw, SYN, SYN[: len(raw)], raw + SYN):
+        one_by_one = options.mss(data), options.window_scale(data), options.timestamps(data) is not None
+        assert options.offered(data) == one_by_one

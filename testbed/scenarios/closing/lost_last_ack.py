@@ -16,12 +16,10 @@ async def play(lab: Lab) -> None:
     accepted = await server.accept()
     client.close()
     await accepted.recv_to_end()
-    # between the client's FIN and now there is nothing else that comes to this port
-    with lab.drop("tcp", "dport", "9502", once=True):
-        accepted.close()
-        await lab.see("client", State.TIME_WAIT)
-        await lab.see("server", State.LAST_ACK)
-        await lab.see_gone("server")
+    accepted.close()
+    await lab.see("client", State.TIME_WAIT)
+    await lab.see("server", State.LAST_ACK)
+    await lab.see_gone("server")
 
 
 def after(experiment: Experiment) -> Iterable[Check]:
@@ -50,6 +48,9 @@ SCENARIO = Scenario(
         < F. 1:1(0) ack 2
         > . 2:2(0) ack 2
     """,
+    hosts=True,
+    link=("drop > . 2:2(0) ack 2 #1",),
+    capture_at="server",
     lesson="Nobody acknowledges an ACK, so the last one may be lost: whoever sent it must stay to "
     "send it again.",
     after=after,

@@ -34,6 +34,8 @@ async def play(lab: Lab) -> None:
 
 def after(experiment: Experiment) -> Iterable[Check]:
     old, new = experiment.connections
+    ports = [connection.addresses[0].port for connection in (old, new)]
+    yield check("wire", "the client has the same port", len(set(ports)) == 1, f"its ports were {ports}")
     for side, then, now in (("client", old.client, new.client), ("server", old.server, new.server)):
         assert then.next_seq is not None and now.base is not None
         yield check(

@@ -1,0 +1,8 @@
+"""What an explanation leaves behind in files: for CI systems, and a folder for people.
+
+sarif    SARIF 2.1.0, a result for each finding
+verdicts JUnit's cases, one for each rule
+folder   the report, and of each connection with findings its ladder and its packets
+page     that folder's page
+extract  the packets of some connections, as captures of their own
+"""

@@ -1,0 +1,1 @@
+"""The programs with which the published experiments were made, and others."""
