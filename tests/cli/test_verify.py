@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -131,7 +132,7 @@ def test_a_server_that_cannot_be_used_is_exit_3(
 
 def test_a_daemon_that_floods_its_output_is_verified(mark: str, live: None) -> None:
     """It forks into the background, where another process prints without end; both are ended."""
-    server = f"{sys.executable} -m testbed.servers.echo --port {{port}}"
+    server = f"{shlex.quote(sys.executable)} -m testbed.servers.echo --port {{port}}"
     done = testbed(
         "verify", "--json", "--protocol", "tcp", "--check", "kill", "--check", "stop-idle",
         "--", "sh", "-c", f"({server} &) ; (yes & ) ; sleep 0.2",
@@ -289,7 +290,7 @@ def test_attached_it_sends_no_signal(live: None) -> None:
         {python} -m testbed verify --json --protocol tcp --connect 127.0.0.1:7000 --idle 1 \
             --check close-back --check half-close --check stop-idle --check kill --check keepalive-option
         kill -0 $server && kill $server
-    """.replace("{python}", sys.executable)
+    """.replace("{python}", shlex.quote(sys.executable))
     done = testbed("exec", "--", "sh", "-c", "sleep 0; " + inside)
     document = json.loads(
         done.stdout.partition("\n")[2] if done.stdout.startswith("listening") else done.stdout
