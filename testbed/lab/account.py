@@ -152,7 +152,9 @@ def accounts(
                 for chain in chains.get(pair, ())
                 if since <= chain.begun_ns < until and not chain.is_strange(networks)
             ]
-            chosen = _nearest(near, connection.start_ns)
+            end = connection.client if side == "client" else connection.server
+            # without a segment of its own an end never had a socket: what looks like one is a stranger's
+            chosen = _nearest(near, connection.start_ns) if end.packets else None
             if chosen is not None:
                 account.transitions[side] = chosen.events
                 others = (abs(one.begun_ns - connection.start_ns) for one in near if one is not chosen)
