@@ -59,6 +59,11 @@ class Program:
         self._stamp(f"{self.name}: end of input")
         self.process.stdin.close()
 
+    async def all_read(self) -> None:
+        """Wait a little until what it had printed when it ended has been read."""
+        if self.process.returncode is not None:
+            await asyncio.wait([self._reading], timeout=GRACE_SECONDS)
+
     async def until_printed(self, words: bytes, *, timeout: float = 10.0) -> None:
         """Wait until it has printed them.  ExperimentError, with what it printed, when it does not."""
         with contextlib.suppress(TimeoutError):
@@ -159,6 +164,7 @@ class Programs:
             sample.state is State.LISTEN and sample.local[1] == port for sample in self.sampler.sample()
         ):
             if program.process.returncode is not None or time.monotonic() > deadline:
+                await program.all_read()
                 said = program.printed.decode(errors="replace").strip() or "nothing"
                 raise ExperimentError(f"{program.name} did not come to listen at {port}; it printed: {said}")
             await asyncio.sleep(0.005)
