@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,8 @@ from testbed.kernel.leaks import Leaks
 from testbed.kernel.owners import owners_of
 from testbed.kernel.sock_diag import SockDiag
 from testbed.net.private import PrivateNetwork
+
+TCP_FIN_WAIT2 = 5  # include/net/tcp_states.h
 
 
 @pytest.fixture
@@ -40,11 +43,20 @@ def test_a_socket_that_is_not_closed_is_named(leaks: Leaks) -> None:
             (held,) = leaks.held.values()
             assert (held.local, held.remote, held.state) == (served.getsockname(), address, "CLOSE_WAIT")
             assert held.owner[:2] == (os.getpid(), served.fileno())
+            _wait_for_the_delayed_ack(client)
             leaks.look(last=True)
             again = {one.local: one for one in leaks.held.values()}
             assert again[held.local].first_ns == held.first_ns
             assert again[held.local].last_ns > held.last_ns
             assert again[address].state == "FIN_WAIT_2" and again[address].owner.fd == client.fileno()
+
+
+def _wait_for_the_delayed_ack(client: socket.socket) -> None:
+    """Until the client's FIN is acknowledged, which may take 40 ms (RFC 9293 3.8.6.3)."""
+    deadline = time.monotonic() + 10
+    while client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != TCP_FIN_WAIT2:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def test_a_socket_that_is_closed_in_time_is_nobodys(leaks: Leaks) -> None:
