@@ -19,8 +19,8 @@ from ..net.libc import require_linux
 _SIZE = 16384
 """Bytes; the file has about 1,500."""
 
-
 NETSTAT = Path("/proc/thread-self/net/netstat")
+SNMP = Path("/proc/thread-self/net/snmp")
 
 
 def extended() -> dict[str, int]:
@@ -30,19 +30,25 @@ def extended() -> dict[str, int]:
     Error handling: CapabilityError where there is no such file, or nothing of TCP in it.
     """
     try:
-        rows = [line.split() for line in NETSTAT.read_text("ascii", "replace").splitlines()]
+        text = NETSTAT.read_text("ascii", "replace")
     except OSError as error:
-        raise _incapable(error.strerror, "netstat") from None
-    told = [row[1:] for row in rows if row[:1] == ["TcpExt:"]]
-    if len(told) != 2:
-        raise _incapable("it has no TcpExt", "netstat")
-    return dict(zip(told[0], map(int, told[1]), strict=True))
+        raise _incapable(error.strerror, NETSTAT) from None
+    found = _table(text, "TcpExt:")
+    if not found:
+        raise _incapable("it has no TcpExt", NETSTAT)
+    return found
+
+
+def _table(text: str, group: str) -> dict[str, int]:
+    """A group's counters by name: a line of names, and below it the line of their values."""
+    rows = [line.split()[1:] for line in text.splitlines() if line.startswith(group)]
+    return dict(zip(rows[0], map(int, rows[1]), strict=True)) if len(rows) == 2 else {}
 
 
 class ResetCounter:
     """EstabResets of the network that the thread is in when it makes one, from whatever thread it is read.
 
-    A context manager; a reading takes about 12 microseconds.
+    A context manager; a reading takes about 15 microseconds.
 
     Error handling: CapabilityError where there is no such file, or nothing of TCP in it.
     """
@@ -50,9 +56,9 @@ class ResetCounter:
     def __init__(self) -> None:
         require_linux("reading the kernel's counters")
         try:
-            self._file = os.open("/proc/thread-self/net/snmp", os.O_RDONLY | os.O_CLOEXEC)
+            self._file = os.open(SNMP, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise _incapable(error.strerror) from None
+            raise _incapable(error.strerror, SNMP) from None
         try:
             self.read()
         except BaseException:
@@ -64,11 +70,11 @@ class ResetCounter:
         try:
             text = os.pread(self._file, _SIZE, 0).decode("ascii", "replace")
         except OSError as error:
-            raise _incapable(error.strerror) from None
-        lines = [line.split() for line in text.splitlines() if line.startswith("Tcp:")]
-        if len(lines) != 2 or "EstabResets" not in lines[0]:
-            raise _incapable("it has no EstabResets")
-        return int(lines[1][lines[0].index("EstabResets")])
+            raise _incapable(error.strerror, SNMP) from None
+        found = _table(text, "Tcp:").get("EstabResets")
+        if found is None:
+            raise _incapable("it has no EstabResets", SNMP)
+        return found
 
     def close(self) -> None:
         """Again is an error of the caller's."""
@@ -83,7 +89,8 @@ class ResetCounter:
         self.close()
 
 
-def _incapable(why: str | None, file: str = "snmp") -> CapabilityError:
+def _incapable(why: str | None, file: Path) -> CapabilityError:
     return CapabilityError(
-        f"/proc/net/{file} cannot be read ({why or 'no reason given'})", "mount /proc with its net directory"
+        f"/proc/net/{file.name} cannot be read ({why or 'no reason given'})",
+        "mount /proc with its net directory",
     )

@@ -5,12 +5,11 @@ No privilege is needed for one's own network.  The network is that of the *threa
 
 A question takes microseconds (a look-up) to about a millisecond for each 1,000 sockets (a dump) and is
 answered within the system call, so asking from an event loop is fine; for tens of thousands of sockets
-there is `dump_in_thread`.
+a thread of its own serves (`asyncio.to_thread(kernel.dump)`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import os
@@ -144,20 +143,6 @@ class SockDiag:
                 return answer.rows
         raise ExperimentError(
             f"the kernel's tables changed while they were read, {_MOST_TRIES} times in a row"
-        )
-
-    async def dump_in_thread(
-        self,
-        *,
-        states: Collection[State] = frozenset(State),
-        ports: Collection[int] = (),
-        families: Collection[int] = FAMILIES,
-        bound: bool = False,
-        info: bool = False,
-    ) -> list[DiagSocket]:
-        """`dump`, while the event loop goes on."""
-        return await asyncio.to_thread(
-            self.dump, states=states, ports=ports, families=families, bound=bound, info=info
         )
 
     def lookup(

@@ -291,7 +291,7 @@ class _Session:
     async def _dump(self) -> list[DiagSocket]:
         """All sockets of the network: that they are all is evidence; of very many the wanted ones."""
         ports = self.settings.ports if self._many else ()
-        rows = await self.tables.dump_in_thread(ports=ports) if self._many else self.tables.dump()
+        rows = await asyncio.to_thread(self.tables.dump, ports=ports) if self._many else self.tables.dump()
         self._whole = not ports
         self._many = self._many or len(rows) > _MANY
         return rows

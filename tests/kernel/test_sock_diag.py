@@ -1,5 +1,6 @@
 """What the kernel really says, in a private network; no wait here hopes, each asks until it is so."""
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -156,7 +157,7 @@ def test_sockets_that_are_bound_and_no_more(kernel: SockDiag, stack: contextlib.
 
 
 async def test_in_a_thread(kernel: SockDiag, connection: Connection) -> None:
-    assert await kernel.dump_in_thread(ports=[PORT]) == kernel.dump(ports=[PORT])
+    assert await asyncio.to_thread(kernel.dump, ports=[PORT]) == kernel.dump(ports=[PORT])
 
 
 def test_many(kernel: SockDiag, stack: contextlib.ExitStack) -> None:
