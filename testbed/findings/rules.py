@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..tcp.connection import Connection
-from ..tcp.notes import Note
+from ..tcp.notes import SENT_AGAIN, Note
 from . import rules_capture, rules_close, rules_kernel, rules_open, rules_transfer
 from .signs import Sign, signs
 from .table import Evidence, Finding, Rule, Severity
@@ -292,7 +292,7 @@ RULES: tuple[Rule, ...] = (
         "Look for the link that loses.",
         "RFC 9293 section 3.8.1, RFC 6298",
         "The same packet captured twice.",
-        Note.RETRANSMISSION | Note.FAST_RETRANSMISSION | Note.SPURIOUS_RETRANSMISSION,
+        SENT_AGAIN,
         rules_transfer.retransmission,
     ),
     Rule(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..tcp.connection import Connection, Ending, Opening
 from ..tcp.endpoint import Endpoint
-from ..tcp.notes import Note
+from ..tcp.notes import SENT_AGAIN, Note
 from .phrases import count, duration, frames, listed
 from .table import Evidence, Finding, Severity, Side, ends, other, side_of, watched
 
@@ -104,10 +104,9 @@ def retransmission(connection: Connection, evidence: Evidence) -> Iterator[Findi
     """Segments that were sent again."""
     if not connection.noted:
         return
-    kinds = (Note.RETRANSMISSION, Note.FAST_RETRANSMISSION, Note.SPURIOUS_RETRANSMISSION)
     for end in ends(connection):
         total, numbers, parts = 0, [], []
-        for kind in kinds:
+        for kind in SENT_AGAIN:
             noted = connection.noted.get(int(kind))
             if noted is None:
                 continue

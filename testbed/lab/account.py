@@ -236,7 +236,7 @@ def _chains_of(account: Account) -> Iterator[Chain]:
 def ends_of(connection: Connection) -> Ends:
     """Both addresses as the kernel's tables have them."""
     client, server = connection.addresses
-    return (client.host, int(client.port)), (server.host, int(server.port))
+    return client.as_socket, server.as_socket
 
 
 def _marks(side: Side, account: Account, samples: Sequence[SocketSample]) -> list[StateMark]:

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from ..findings.table import Side
 from ..render.ladder import StateMark
 from ..tcp.endpoint import Transition
-from ..tcp.notes import Note
+from ..tcp.notes import SENT_AGAIN
 from ..tcp.states import Event, State
 from ..wire.segment import ACK, RST, SYN
 from .account import SIDES, ends_of
@@ -189,9 +189,6 @@ def check_agreement(connections: list[LiveConnection], *, remedy: str = "") -> C
     by_sample = sum(row.kernel is not None and row.kernel.witness != "tracepoint" for row in rows)
     how = f", {by_sample} of them by its socket tables" if by_sample else ""
     return Check("kernel", f"{statement}: {len(rows)}{how}", Verdict.PASS)
-
-
-SENT_AGAIN = (Note.RETRANSMISSION, Note.FAST_RETRANSMISSION, Note.SPURIOUS_RETRANSMISSION)
 
 
 def check_counts(connections: list[LiveConnection]) -> Check | None:

@@ -274,7 +274,7 @@ def _holders(
     connection: Connection, holders: Iterable[tuple[Side, SocketSample]], held: Iterable[Held]
 ) -> Iterator[Holder]:
     """Those of `holders` that hold an end of this connection, with the lines that do where they are known."""
-    client, server = ((address.host, int(address.port)) for address in connection.addresses)
+    client, server = ends_of(connection)
     clues = clues_by_pair(held)
     for side, s in holders:
         pair = (s.local, s.remote)

@@ -31,6 +31,7 @@ from ..net.command import Command, emptied
 from ..net.private import enter_private_network
 from ..tcp.connection import Connection
 from ..wire.pcap import PcapWriter
+from .account import ends_of
 
 ETHERNET: Final = 1
 
@@ -183,7 +184,7 @@ class _Holders:
     def of(self, connection: Connection) -> tuple[Holder, ...]:
         if not self._held:
             return ()
-        client, server = ((address.host, int(address.port)) for address in connection.addresses)
+        client, server = ends_of(connection)
         after = connection.successor
         ends: tuple[tuple[Side, SocketAddress, SocketAddress], ...] = (
             ("client", client, server),

@@ -179,7 +179,7 @@ class Session:
     def _pair(self, side: Side) -> tuple[SocketAddress, SocketAddress] | None:
         if not self._flow:
             return None
-        client, server = ((end.host, int(end.port)) for end in endpoints(self._flow))
+        client, server = (end.as_socket for end in endpoints(self._flow))
         return (client, server) if side == "client" else (server, client)
 
     def _end(self, side: Side, samples: Sequence[SocketSample], now: int) -> End:

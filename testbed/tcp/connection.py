@@ -13,25 +13,21 @@ from . import zeek
 from .classify import (
     CONTROL,
     DUPLICATE_ACK,
-    FAST_RETRANSMISSION,
     KEEP_ALIVE,
     KEEP_ALIVE_ACK,
     MASK,
     PORT_REUSED,
     PREVIOUS_SEGMENT_LOST,
-    RETRANSMISSION,
-    SPURIOUS_RETRANSMISSION,
     ZERO_WINDOW,
     classify,
 )
 from .endpoint import Endpoint
 from .facts import Cause, Ending, Exchange, Noted, Opening, Probe, Successor
-from .notes import LABELS, names
+from .notes import LABELS, SENT_AGAIN, names
 from .states import Event, State
 from .walk import FRAMES_KEPT, DoubtfulReset, walk
 
-SENT_AGAIN = RETRANSMISSION | FAST_RETRANSMISSION | SPURIOUS_RETRANSMISSION
-
+_SENT_AGAIN = int(SENT_AGAIN)
 _NOTHING: dict[int, Noted] = {}
 """What a connection has noted before anything was: shared by all of them, never written to."""
 
@@ -311,7 +307,7 @@ class Connection:
             fwd.zero_since = segment.time_ns
         if notes & ZERO_WINDOW and not fwd.letters & zeek.W:
             self._letter(fwd, zeek.W)
-        if notes & SENT_AGAIN and segment.length and not fwd.letters & zeek.T:
+        if notes & _SENT_AGAIN and segment.length and not fwd.letters & zeek.T:
             self._letter(fwd, zeek.T)
         if notes & PREVIOUS_SEGMENT_LOST and not fwd.letters & zeek.G:
             self._letter(fwd, zeek.G)

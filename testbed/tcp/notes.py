@@ -34,6 +34,9 @@ class Note(enum.IntFlag):
         return self.name.lower().replace("_", "-")
 
 
+SENT_AGAIN = Note.RETRANSMISSION | Note.FAST_RETRANSMISSION | Note.SPURIOUS_RETRANSMISSION
+"""The three kinds of one thing: what this segment carries had been sent before."""
+
 LABELS: tuple[tuple[int, str], ...] = tuple((int(note), note.label) for note in Note)
 
 

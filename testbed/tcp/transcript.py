@@ -24,10 +24,9 @@ from dataclasses import dataclass, replace
 from ..wire.notation import Direction, Line
 from ..wire.segment import ACK, FIN, PSH, RST, SYN
 from .connection import Connection, Exchange
-from .notes import Note
+from .notes import SENT_AGAIN, Note
 
-REPEATED = Note.RETRANSMISSION | Note.FAST_RETRANSMISSION | Note.SPURIOUS_RETRANSMISSION
-NO_MEANING = REPEATED | Note.ZERO_WINDOW_PROBE
+NO_MEANING = SENT_AGAIN | Note.ZERO_WINDOW_PROBE
 MASK = 0xFFFFFFFF
 
 

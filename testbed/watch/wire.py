@@ -110,6 +110,6 @@ def _is_remainder(connection: Connection) -> bool:
 
 
 def _story(connection: Connection, evidence: Evidence) -> Story:
-    client, server = (normal(end.host, int(end.port)) for end in connection.addresses)
+    client, server = (normal(*end.as_socket) for end in connection.addresses)
     text = describe(connection, evidence, judge(connection, evidence))
     return Story(connection.last_time_ns, client, server, text)

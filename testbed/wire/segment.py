@@ -42,6 +42,11 @@ class Address(NamedTuple):
     host: str
     port: str
 
+    @property
+    def as_socket(self) -> tuple[str, int]:
+        """As socket calls and the kernel's tables have it.  Error handling: ValueError for a service name."""
+        return self.host, int(self.port)
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
