@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
-import select
 import signal
 import site
-import struct
 import subprocess
 import sys
 import termios
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+
+from ..terminal import terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
@@ -157,69 +152,8 @@ def readable_python() -> str:
 # ---------------------------------------------------------------- on a terminal
 
 
-class Terminal:
-    """A terminal of 80 by 24 with `testbed step` on it."""
-
-    def __init__(self, descriptor: int, pid: int) -> None:
-        self.descriptor = descriptor
-        self.pid = pid
-        self.seen = ""
-
-    def until(self, *words: str, seconds: float = 30.0) -> None:
-        """Read on until all of `words` were on the screen since the last key."""
-        deadline = time.monotonic() + seconds
-        while not all(word in self.seen for word in words):
-            left = deadline - time.monotonic()
-            assert left > 0, f"waited for {words}, saw: {self.seen[-3000:]}"
-            if select.select([self.descriptor], [], [], left)[0]:
-                try:
-                    self.seen += os.read(self.descriptor, 65536).decode(errors="replace")
-                except OSError as error:  # EIO: the other end is closed
-                    raise AssertionError(f"it ended; waited for {words}, saw: {self.seen[-3000:]}") from error
-
-    def press(self, key: str) -> None:
-        self.seen = ""
-        os.write(self.descriptor, key.encode())
-
-    def ended(self) -> int:
-        """The exit status."""
-        deadline = time.monotonic() + 30
-        while True:
-            assert time.monotonic() < deadline, "it did not end"
-            if select.select([self.descriptor], [], [], 0.05)[0]:
-                with suppress(OSError):
-                    self.seen += os.read(self.descriptor, 65536).decode(errors="replace")
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                return os.waitstatus_to_exitcode(status)
-
-
-@contextmanager
-def terminal(*arguments: str) -> Iterator[Terminal]:
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "testbed", "step", *arguments],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={**os.environ, "TERM": "xterm", "PYTHONIOENCODING": "utf-8"},
-        start_new_session=True,
-    )
-    try:
-        yield Terminal(ours, process.pid)
-    finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError, ChildProcessError):
-                os.kill(process.pid, signal.SIGKILL)
-                os.waitpid(process.pid, 0)
-            process.returncode = 0
-        os.close(ours)
-        os.close(theirs)
-
-
 def test_on_a_terminal_as_a_user_would(live: None) -> None:
-    with terminal("simultaneous-close") as screen:
+    with terminal("step", "simultaneous-close") as screen:
         screen.until("> S 0:0(0)", "server LISTEN", "SYN_RECEIVED", "Enter")
         for held in ("< S. 0:0(0) ack 1", "> . 1:1(0) ack 1", "> P. 1:8(7) ack 1", "< . 1:1(0) ack 8"):
             screen.press("\r")
@@ -245,7 +179,7 @@ def test_on_a_terminal_as_a_user_would(live: None) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_ended_from_outside_it_leaves_the_terminal_as_it_was(number: signal.Signals, live: None) -> None:
-    with terminal("four-way-close") as screen:
+    with terminal("step", "four-way-close") as screen:
         screen.until("> S 0:0(0)")
         os.kill(screen.pid, number)
         assert screen.ended() == 0
@@ -253,7 +187,7 @@ def test_ended_from_outside_it_leaves_the_terminal_as_it_was(number: signal.Sign
 
 
 def test_killed_it_leaves_nothing_running(live: None) -> None:
-    with terminal("four-way-close") as screen:
+    with terminal("step", "four-way-close") as screen:
         screen.until("> S 0:0(0)")
         children = psutil.Process(screen.pid).children(recursive=True)
         assert children, "tcpdump and the link"

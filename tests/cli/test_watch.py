@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-import pty
 import queue
-import re
-import select
 import signal
 import socket
 import struct
 import subprocess
 import sys
-import termios
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from testbed.net.private import PrivateNetwork
+
+from ..terminal import plain, terminal
 
 PORT = 2333
 SERVER = ("127.0.0.1", PORT)
@@ -328,71 +324,27 @@ def test_bad_usage_is_one_line(network: PrivateNetwork, name: str) -> None:
 # ---- a terminal
 
 
-class Terminal:
-    """A pseudo-terminal with `testbed watch` in it."""
-
-    def __init__(self, *arguments: str, columns: int = 80, lines: int = 24) -> None:
-        self.pid, self._descriptor = pty.fork()
-        if self.pid == 0:
-            environment = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
-            for name in ("COLUMNS", "LINES", "NO_COLOR"):
-                environment.pop(name, None)
-            os.execve(sys.executable, [*TESTBED, "watch", *arguments], environment)
-        self.resize(columns, lines)
-        self.text = ""
-
-    def resize(self, columns: int, lines: int) -> None:
-        fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-
-    def until(self, words: str) -> None:
-        """Read until `words` were written, colours and line breaks left out."""
-        deadline = time.monotonic() + PATIENCE
-        while words not in " ".join(plain(self.text).split()):
-            assert time.monotonic() < deadline, self.text[-2000:]
-            if select.select([self._descriptor], [], [], 1)[0]:
-                self.text += os.read(self._descriptor, 65536).decode()
-
-    def type(self, keys: bytes) -> None:
-        os.write(self._descriptor, keys)
-
-    def ended(self) -> int:
-        """What it wrote to its end, and its status."""
-        while True:
-            try:
-                chunk = os.read(self._descriptor, 65536)
-            except OSError:  # EIO: nobody is at the other end any longer
-                break
-            if not chunk:
-                break
-            self.text += chunk.decode()
-        os.close(self._descriptor)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-
-
-def plain(text: str) -> str:
-    return re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", text)
-
-
 def test_a_terminal_shows_a_table_and_ctrl_c_leaves_the_account(network: PrivateNetwork) -> None:
-    with rpc("never"), socket.create_connection(SERVER, timeout=10) as client:
-        terminal = Terminal("--port", str(PORT), "--leak-after", "0.2")
-        terminal.until("Ctrl-C ends it")
-        terminal.until("ESTABLISHED")
-        terminal.resize(60, 12)
+    with (
+        rpc("never"),
+        socket.create_connection(SERVER, timeout=10) as client,
+        terminal("watch", "--port", str(PORT), "--leak-after", "0.2") as screen,
+    ):
+        screen.until("Ctrl-C ends it", "ESTABLISHED")
+        screen.resize(60, 12)
         client.shutdown(socket.SHUT_WR)
-        terminal.until("leak CLOSE_WAIT")
-        terminal.type(b"\x03")
-        status = terminal.ended()
-    assert status == 0, terminal.text
-    assert "Traceback" not in terminal.text
-    said = plain(terminal.text)
+        screen.until("leak CLOSE_WAIT")
+        os.write(screen.descriptor, b"\x03")
+        assert screen.ended() == 0, screen.seen
+    assert "Traceback" not in screen.seen
+    said = plain(screen.seen)
     assert "1 connection in" in said and "leaked: 1 connection, 1 still" in said
-    assert "\x1b[?25l" not in terminal.text  # the cursor was never hidden
-    assert terminal.text.rindex("\x1b[?7h") > terminal.text.rindex("\x1b[?7l")
+    assert "\x1b[?25l" not in screen.seen  # the cursor was never hidden
+    assert screen.seen.rindex("\x1b[?7h") > screen.seen.rindex("\x1b[?7l")
 
 
 def test_what_does_not_change_is_not_drawn_again(network: PrivateNetwork) -> None:
     """An idle table is written once a second, for its clock, and never cleared as a whole screen."""
-    terminal = Terminal("--seconds", "1.5")
-    assert terminal.ended() == 0
-    assert "\x1b[2J" not in terminal.text and "\x1b[H" not in terminal.text
+    with terminal("watch", "--seconds", "1.5") as screen:
+        assert screen.ended() == 0
+    assert "\x1b[2J" not in screen.seen and "\x1b[H" not in screen.seen
