@@ -16,7 +16,7 @@ from ..findings.table import Side
 from ..render.ladder import StateMark
 from ..tcp.endpoint import Transition
 from ..tcp.notes import SENT_AGAIN
-from ..tcp.states import Event, State
+from ..tcp.states import EDGES, Event, State
 from ..wire.segment import ACK, RST, SYN
 from .account import SIDES, ends_of
 from .judgement import Check, Verdict
@@ -109,14 +109,59 @@ def _one_end(connection: LiveConnection, side: Side) -> Iterator[Compared]:
                 yield Compared(side, mark.state, told, mark)
             continue
         told_so = wire[wire_from:wire_to]
-        # where each says something else, only an RST that was not taken can reconcile them
-        contrary = tag == "replace" and any(told.event is not Event.RECEIVE_RST for told in told_so)
+        contrary = tag == "replace" and not _reconciled(
+            told_so,
+            [mark.state for mark in kernel[kernel_from:kernel_to]],
+            every_change=bool(connection.account.transitions[side]),
+        )
         for at in range(kernel_from, kernel_to):
             why = "" if contrary else _kernel_alone(connection, side, kernel, at)
             yield Compared(side, kernel[at].state, None, kernel[at], why)
         for told in told_so:
             why = "" if contrary else _wire_alone(connection, side, told)
             yield Compared(side, str(told.state), told, None, why)
+
+
+def _reconciled(wire: list[Transition], kernel: list[str], *, every_change: bool) -> bool:
+    """Whether both can be right where each says something else.
+
+    Of a kernel that tells every change only an RST that was not taken can be missing.  Samples pass over
+    states, and the wire over those that no answer proves: there the two are pieces of one path, if any path
+    of the state diagram has them all.
+    """
+    if every_change:
+        return all(told.event is Event.RECEIVE_RST for told in wire)
+    return _on_one_path(None, [told.state for told in wire], [State(state) for state in kernel])
+
+
+def _on_one_path(at: State | None, one: list[State], other: list[State]) -> bool:
+    """Whether a path from `at` goes through all states of both lists, each list in its order."""
+    if not one and not other:
+        return True
+    return any(
+        (at is None or first[0] in _LATER[at]) and _on_one_path(first[0], first[1:], second)
+        for first, second in ((one, other), (other, one))
+        if first
+    )
+
+
+def _later(state: State) -> frozenset[State]:
+    """Every state that can come after `state` in one connection's life; none comes after CLOSED."""
+    found: set[State] = set()
+    edge_of = [state]
+    while edge_of:
+        before = edge_of.pop()
+        after = {
+            edge.next
+            for edge in EDGES
+            if edge.state is before is not State.CLOSED and edge.next is not State.LISTEN
+        }
+        edge_of += after - found
+        found |= after
+    return frozenset(found)
+
+
+_LATER = {state: _later(state) for state in State}
 
 
 def _kernel_alone(connection: LiveConnection, side: Side, marks: list[StateMark], at: int) -> str:

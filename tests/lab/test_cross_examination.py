@@ -127,6 +127,20 @@ def test_without_tracepoints_a_contradiction_is_one_all_the_same() -> None:
     assert check_agreement([connection]).verdict is Verdict.FAIL
 
 
+def test_samples_and_segments_may_be_pieces_of_one_path() -> None:
+    """The samples came after the handshake; the FIN was taken, and only an RST came back for it."""
+    text = OPEN + "< F. 1:1(0) ack 1\n< R. 2:2(0) ack 1"
+    samples = "CLOSE_WAIT CLOSED", "FIN_WAIT_1 CLOSED"
+    connection = live(text, *samples, problem="no tracefs", events=False)
+    # not delivered: nothing of the server's proves that the handshake's last ACK came
+    assert exceptions(connection) == {"not-sampled", "arrival-unproved", "not-delivered"}
+    assert check_agreement([connection]).verdict is Verdict.SKIPPED
+    # from ESTABLISHED no path has both LAST_ACK and FIN_WAIT_1; and CLOSING comes before TIME_WAIT, not after
+    for client in ("LAST_ACK FIN_WAIT_1 CLOSED", "TIME_WAIT CLOSING CLOSED"):
+        contrary = live(text, client, samples[1], problem="no tracefs", events=False)
+        assert check_agreement([contrary]).verdict is Verdict.FAIL
+
+
 @pytest.mark.parametrize("client", [CLIENT, CLIENT.replace(" FIN_WAIT_2", ""), "SYN_SENT"])
 def test_events_that_were_lost_make_it_inconclusive(client: str) -> None:
     connection = live(OPEN + CLOSE, client, SERVER, problem="some events were overwritten")

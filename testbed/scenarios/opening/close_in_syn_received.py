@@ -26,6 +26,8 @@ async def play(lab: Lab) -> None:
     connecting = asyncio.create_task(client.connect())
     opening = asyncio.create_task(other.connect())
     await lab.link.until_held(*SYNS, count=2)
+    await lab.see("client", State.SYN_SENT)
+    await lab.see("server", State.SYN_SENT)
     await lab.link.release(*SYNS)
     await lab.link.until_held(*SYN_ACKS, count=2)
     await lab.see("client", State.SYN_RECEIVED)
