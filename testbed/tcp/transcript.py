@@ -20,6 +20,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from ..wire.notation import Direction, Line
 from ..wire.segment import ACK, FIN, PSH, RST, SYN
@@ -77,7 +78,7 @@ def compare(
         seen = [line_of(exchange) for exchange in exchanges]
     else:
         want = meaning(expected)
-        seen = meaning(line_of(e) for e in exchanges if not e.notes & NO_MEANING)
+        seen = meaning(line_of(e) for e in exchanges if not _is_repeated(e, exchanges))
     left, right = ([str(line) if exact else _gist(line, elastic) for line in side] for side in (want, seen))
     stamps = _stamps(connection)
 
@@ -92,6 +93,25 @@ def compare(
             diff.extend(f"- {line}" for line in want[a0:a1])
             diff.extend(stamped("+", line) for line in seen[b0:b1])
     return Comparison(left == right, tuple(diff))
+
+
+def _is_repeated(exchange: Exchange, exchanges: Sequence[Exchange]) -> bool:
+    """Whether it says again what was said.
+
+    A loss probe that comes soon has the note of a segment that was overtaken, as in Wireshark: what it
+    carries tells the two apart.
+    """
+    if not exchange.notes & Note.OUT_OF_ORDER:
+        return bool(exchange.notes & NO_MEANING)
+    line = line_of(exchange)
+    before = (line_of(e) for e in takewhile(lambda e: e is not exchange, exchanges) if e.segment.length)
+    return any(
+        first.direction == line.direction
+        and first.seq is not None
+        and line.seq is not None
+        and (line.seq - first.seq) & MASK <= first.length - line.length
+        for first in before
+    )
 
 
 def _gist(line: Line, elastic: Collection[Direction] = ()) -> str:

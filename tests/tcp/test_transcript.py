@@ -17,6 +17,10 @@ SAME = {
     "a pure ACK more": ("> P. 1:8(7) ack 1", "> P. 1:8(7) ack 1\n< . 1:1(0) ack 8"),
     "data in two pieces": ("> P. 1:8(7) ack 1", "> . 1:4(3) ack 1\n> P. 4:8(4) ack 1"),
     "data sent twice": ("> P. 1:8(7) ack 1", "> P. 1:8(7) ack 1\n> P. 1:8(7) ack 1"),
+    "a segment sent again so soon that it seems overtaken": (
+        "> P. 1:8(7) ack 1\n> P. 8:15(7) ack 1",
+        "> P. 1:8(7) ack 1\n> P. 8:15(7) ack 1\n> P. 1:8(7) ack 1",
+    ),
     "the FIN on the data": ("> P. 1:8(7) ack 1\n> F. 8:8(0) ack 1", "> FP. 1:8(7) ack 1"),
     "PSH": ("> P. 1:8(7) ack 1", "> . 1:8(7) ack 1"),
     "probes in the other order": (
