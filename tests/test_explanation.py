@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from testbed.errors import UnreadableInput
-from testbed.explanation import Explanation, explain, explain_segments
-from testbed.findings import Evidence, Severity
+from testbed.explanation import Explanation, explain
+from testbed.findings import Severity
 from testbed.wire.pcap import PcapWriter
 from testbed.wire.segment import Packet, Segment
 
@@ -253,15 +253,6 @@ def test_a_capture_without_tcp() -> None:
     stream.seek(0)
     explanation = explain(stream)
     assert (explanation.connections, explanation.worst, explanation.summary()) == ((), None, "0 connections")
-
-
-def test_segments_at_hand() -> None:
-    explanation = explain_segments(segments(HALF_CLOSED), Evidence(source="live"))
-    answer = document(explanation, with_segments=True)
-    assert [s["notation"] for s in answer["connections"][0]["segments"]][:2] == [
-        "> S 0:0(0)",
-        "< S. 0:0(0) ack 1",
-    ]
 
 
 def test_what_is_no_capture(tmp_path: Path) -> None:

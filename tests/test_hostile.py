@@ -178,14 +178,13 @@ def test_payload_bytes_are_never_shown() -> None:
         assert "\\u001b" not in document and "<scr" not in document and "<scr" not in explanation.to_text()
 
 
-class Counted(tuple[Any, ...]):
-    """Counts how often it is gone through."""
-
-    times = 0
+class LookedUp(dict[Any, Any]):
+    """Whoever goes through all of it is found out."""
 
     def __iter__(self) -> Iterator[Any]:
-        type(self).times += 1
-        return super().__iter__()
+        raise AssertionError("gone through")
+
+    items = keys = values = __iter__  # type: ignore[assignment]
 
 
 def test_errors_and_connections_do_not_multiply() -> None:
@@ -197,14 +196,10 @@ def test_errors_and_connections_do_not_multiply() -> None:
 
     tracker = Tracker().feed_all(Segment(n, n, flow(n), SYN, 1, 0, 10, 0, b"", b"", 0) for n in range(1, 501))
     evidence = Evidence(
-        icmp_errors={flow(n): [IcmpError(n, n, 3, 1, flow(n))] for n in range(1, 501)},
-        disagreements=Counted(f"frame {n}: differs" for n in range(1, 501)),
+        icmp_errors=LookedUp((flow(n), [IcmpError(n, n, 3, 1, flow(n))]) for n in range(1, 501))
     )
-    Counted.times = 0
     found = [finding for connection in tracker for finding in judge(connection, evidence)]
     assert sum("ICMP told why" in finding.text for finding in found) == 500
-    assert sum(finding.code == "text-disagrees-with-hex" for finding in found) == 500
-    assert Counted.times == 0
 
 
 def test_problems_are_told_once_for_each_kind() -> None:

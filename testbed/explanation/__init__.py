@@ -11,13 +11,11 @@ socket; it works on every platform.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
-from ..findings import Evidence, Finding, Severity, judge
-from ..tcp.tracker import Tracker
-from ..wire.segment import Segment
+from ..findings import Finding, Severity
 from .explained import SCHEMA, CaptureSummary, Explained, segment_json
 from .reading import Reading, Source, no_collections
 from .tally import FindingCount, SummaryRows, Tally
@@ -106,35 +104,6 @@ def explain(*sources: Source, segments: bool | Collection[int] = False) -> Expla
     return Explanation(tuple(captures), tuple(explained))
 
 
-def explain_segments(segments: Iterable[Segment], evidence: Evidence | None = None) -> Explanation:
-    """Explain segments that are at hand already, such as a live run's.
-
-    Without an end in `evidence` the last segment's time is the capture's end.
-    """
-    rows: Sequence[Segment] = list(segments)
-    evidence = evidence or Evidence()
-    if not evidence.end_ns and rows:
-        evidence = replace(evidence, end_ns=max(row.time_ns for row in rows))
-    tracker = Tracker(keep=True).feed_all(rows)
-    summary = CaptureSummary(
-        "-",
-        evidence.source,
-        (),
-        len(rows),
-        len(rows),
-        evidence.truncated,
-        evidence.problems,
-        evidence.disagreements,
-    )
-    return Explanation(
-        (summary,),
-        tuple(
-            Explained(connection.id, connection, evidence, tuple(judge(connection, evidence)))
-            for connection in tracker.connections
-        ),
-    )
-
-
 __all__ = [
     "SCHEMA",
     "CaptureSummary",
@@ -145,6 +114,5 @@ __all__ = [
     "Source",
     "SummaryRows",
     "explain",
-    "explain_segments",
     "segment_json",
 ]

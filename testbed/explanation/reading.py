@@ -18,12 +18,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from operator import attrgetter
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 from ..findings import Evidence, Finding, Holder, flaw_of, judge, with_flaw
 from ..tcp.connection import Connection
 from ..tcp.tracker import Tracker
 from ..wire.reader import CaptureFile, open_capture
+from ..wire.segment import Segment
 from .explained import CaptureSummary, Explained
 
 _TIME_OF = attrgetter("time_ns")
@@ -79,28 +80,41 @@ class Reading:
         self._keep = segments if isinstance(segments, bool) else {number - before for number in segments}
         self._before = before
         self._live = live
+        self._differ: dict[int, list[tuple[int, str]]] = {}
 
     def __iter__(self) -> Iterator[Explained]:
         with open_capture(self._source) as capture:
-            text = capture.format.startswith("text")
+            text = _source(capture) == "text"
             over: list[Connection] = []
-            # a text is small, and its disagreements, known at its end, name frames
-            tracker = Tracker(keep=self._keep or text, over=over.append)
+            tracker = Tracker(keep=self._keep, over=over.append)
             feed = tracker.feed
-            so_far = Evidence(icmp_errors=capture.icmp_about)
+            so_far = Evidence(source=_source(capture), icmp_errors=capture.icmp_about)
             total = end_ns = 0
             for _, segments in capture.pieces():
-                for segment in segments:
-                    feed(segment)
+                if text:
+                    self._feed_text(tracker, capture, segments)
+                else:
+                    for segment in segments:
+                        feed(segment)
                 end_ns = max(end_ns, max(map(_TIME_OF, segments), default=0))
                 total += len(segments)
-                if over and not text:
+                if over:
                     yield from self._judged(over, so_far)
                     over.clear()
             tracker.finish()
             self._end(capture, total, end_ns)
         # the flaw is not in it, for all connections to be alike: it is added to all
         yield from self._judged(over, replace(self.evidence, dropped=0, complete=None, problems=()))
+
+    def _feed_text(self, tracker: Tracker, capture: CaptureFile, segments: Iterable[Segment]) -> None:
+        """Segments of a text, and to which connections belong the packets whose bytes say otherwise."""
+        at: dict[int, list[str]] = {}
+        for one in capture.disagreements:
+            at.setdefault(one.frame, []).append(str(one))
+        for segment in segments:
+            connection = tracker.feed(segment)
+            for line in at.get(segment.frame, ()):
+                self._differ.setdefault(connection.id, []).append((segment.frame, line))
 
     def _end(self, capture: CaptureFile, total: int, end_ns: int) -> None:
         self.summary = CaptureSummary(
@@ -115,11 +129,10 @@ class Reading:
         )
         self.evidence = Evidence(
             end_ns=end_ns,
-            source="text" if capture.format.startswith("text") else "file",
+            source=_source(capture),
             dropped=capture.drops or 0,
             truncated=capture.truncated,
             problems=self.summary.problems,
-            disagreements=self.summary.disagreements,
             icmp_errors=capture.icmp_about,
         )
         if self._live is not None:
@@ -135,16 +148,23 @@ class Reading:
     def _judged(self, connections: Iterable[Connection], evidence: Evidence) -> Iterator[Explained]:
         for connection in connections:
             held = () if self._live is None else self._live.holders(connection)
-            known = replace(evidence, holders=held) if held else evidence
+            differ = tuple(self._differ.pop(connection.id, ()))
+            known = replace(evidence, holders=held, disagreements=differ) if held or differ else evidence
             findings = tuple(judge(connection, known))
             yield Explained(self._before + connection.id, connection, known, findings)
 
     def completed(self, explained: Explained) -> Explained:
         """One of its connections with all that is known at the end."""
         findings = tuple(with_flaw(explained.findings, self.flaw))
-        held = explained.evidence.holders
-        evidence = replace(self.evidence, holders=held) if held else self.evidence
+        own = explained.evidence
+        evidence = self.evidence
+        if own.holders or own.disagreements:
+            evidence = replace(evidence, holders=own.holders, disagreements=own.disagreements)
         return Explained(explained.id, explained.connection, evidence, findings)
+
+
+def _source(capture: CaptureFile) -> Literal["file", "text"]:
+    return "text" if capture.format.startswith("text") else "file"
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from ..tcp.connection import Connection
 from ..tcp.notes import Note
@@ -80,20 +80,6 @@ def flaw_of(evidence: Evidence) -> Finding | None:
 
 
 def text_disagrees_with_hex(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
-    """Where a transcript's summary lines and its hex dump say different things.
-
-    A line that names a packet goes to the connection that packet is in; the others to the first.
-    """
-    at = evidence.disagreements_at
-    if not at:
-        return
-    if connection.exchanges is not None:
-        frames_here: Iterable[int] = (e.segment.frame for e in connection.exchanges)
-    else:
-        frames_here = (
-            f for f in sorted(f for f in at if f) if connection.first_frame <= f <= connection.last_frame
-        )
-    named = [(frame, line) for frame in frames_here for line in at.get(frame, ())]
-    unnamed = [(None, line) for line in at.get(None, ())] if connection.id == 1 else []
-    for frame, line in [*named, *unnamed]:
+    """Where a transcript's summary lines and its hex dump say different things."""
+    for frame, line in evidence.disagreements:
         yield Finding("text-disagrees-with-hex", Severity.WARNING, None, frame, line)

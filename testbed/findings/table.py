@@ -7,7 +7,6 @@ RFCs speak of it, and what would disprove it.  `rules.RULES` is the table of all
 from __future__ import annotations
 
 import enum
-import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,8 +18,6 @@ from ..wire.decode import IcmpError
 from .phrases import duration
 
 Side = Literal["client", "server"]
-
-_NUMBER = re.compile(r"\b(?:frame|packet|line)s? (\d+)")
 
 
 class Severity(enum.StrEnum):
@@ -116,16 +113,13 @@ class Evidence:
     complete       True when proven to hold every packet, False when proven not to, None unknown
     truncated      packets that the snap length cut
     problems       what is wrong with the file, a line each
-    disagreements  where a text and the bytes it shows differ, a line each
+    disagreements  where a text and the bytes it shows differ, a line for each field of this connection's
+                   packets, by frame
     icmp_errors    ICMP errors that quote a segment, in their order, by the direction that it went;
                    there may be more of them as the capture is read on
     holders        who still holds which end; only a live run knows
     readings       what the kernel's tables meant at the end; only a live run knows
     reset_reason   why the kernel that sent the RST says it did, and what that means; "" not known
-
-    Made of them, so that no rule has to go through all of them for each connection:
-
-    disagreements_at  the disagreements by the frame that they name; None: they name none
     """
 
     end_ns: int = 0
@@ -134,19 +128,11 @@ class Evidence:
     complete: bool | None = None
     truncated: int = 0
     problems: tuple[str, ...] = ()
-    disagreements: tuple[str, ...] = ()
+    disagreements: tuple[tuple[int, str], ...] = ()
     icmp_errors: Mapping[bytes, Sequence[IcmpError]] = field(default_factory=dict)
     holders: tuple[Holder, ...] = ()
     readings: tuple[KernelReading, ...] = ()
     reset_reason: str = ""
-    disagreements_at: Mapping[int | None, list[str]] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        lines: dict[int | None, list[str]] = {}
-        for line in self.disagreements:
-            named = _NUMBER.search(line)
-            lines.setdefault(int(named[1]) if named else None, []).append(line)
-        object.__setattr__(self, "disagreements_at", lines)
 
     @property
     def flawed(self) -> bool:

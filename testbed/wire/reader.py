@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, Self, cast
 
 from ..errors import UnreadableInput
 from . import linktype, pcap, pcapng
@@ -28,6 +28,9 @@ from .decode import Decoder, IcmpError
 from .pcap import PcapParser, Row
 from .pcapng import PcapngParser
 from .segment import Packet, Segment
+
+if TYPE_CHECKING:  # a capture needs no reader of texts
+    from .text_trust import Disagreement
 
 CHUNK: Final = 1 << 16
 """Bytes asked for at once: few enough that a piece and all that is made of it stay in the processor's
@@ -85,7 +88,7 @@ class TextReading(Protocol):
     drops: int | None
 
     @property
-    def disagreements(self) -> Sequence[object]: ...
+    def disagreements(self) -> Sequence[Disagreement]: ...
     def segments(self) -> Iterator[Segment]: ...
 
 
@@ -228,8 +231,8 @@ class CaptureFile:
         ]
 
     @property
-    def disagreements(self) -> list[str]:
-        return [str(disagreement) for disagreement in self._text.disagreements] if self._text else []
+    def disagreements(self) -> Sequence[Disagreement]:
+        return self._text.disagreements if self._text else ()
 
     @property
     def drops(self) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import tracemalloc
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,27 @@ def test_what_is_over_is_handed_out_before_the_end(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert count == 2000
     assert peak < 1000 * 2000  # bytes: a connection weighs 2 to 3 kB, and these would all be held
+
+
+def test_a_text_is_not_held_in_memory_either(tmp_path: Path) -> None:
+    path = tmp_path / "long.txt"
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    with path.open("w") as lines:
+        for number in range(400):
+            stamp = f"{began + timedelta(minutes=5 * number):%Y-%m-%d %H:%M:%S.%f}"
+            head = f"{stamp} IP 10.0.0.1.{20000 + number} > 10.0.0.2.80: Flags"
+            print(f"{head} [S], seq 70, win 100, length 0", file=lines)
+            for at in range(1, 401, 10):
+                print(f"{head} [P.], seq {at}:{at + 10}, ack 1, win 100, length 10", file=lines)
+            print(f"{head} [R], seq 401, win 0, length 0", file=lines)
+    tracemalloc.start()
+    try:
+        resets = [one.connection.reset_by is not None for one in Reading(path)]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert resets == [True] * 400
+    assert peak < 300 * 400 * 42  # bytes: a segment that is held weighs more
 
 
 def test_the_capture_as_a_whole_is_a_finding_of_each(tmp_path: Path) -> None:

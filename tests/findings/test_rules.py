@@ -248,19 +248,10 @@ def test_a_reused_port() -> None:
     assert codes(judge(track_all(rows)[1], Evidence())) == ["port-reused"]
 
 
-def test_disagreements_go_to_the_connection_of_their_frame() -> None:
-    rows = [*segments(FOUR_WAY), *segments(HANDSHAKE, client_isn=70_000, frame=20)]
-    lines = (
-        "frame 2: the line prints flags [F.]",
-        "frame 21: the line prints seq 5",
-        "something of the whole text",
-    )
-    first, second = (
-        [f for f in judge(c, Evidence(disagreements=lines)) if f.code.startswith("text")]
-        for c in track_all(rows)
-    )
-    assert [f.frame for f in first] == [2, None]
-    assert [f.frame for f in second] == [21]
+def test_disagreements_are_told_at_their_frames() -> None:
+    lines = (2, "frame 2: the line prints flags [F.]"), (5, "frame 5: the line prints seq 5")
+    told = [f for f in judge(track(FOUR_WAY), Evidence(disagreements=lines)) if f.code.startswith("text")]
+    assert [(f.frame, f.text) for f in told] == list(lines)
 
 
 def test_rows_of_the_table_are_whole() -> None:

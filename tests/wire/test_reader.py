@@ -19,6 +19,7 @@ from testbed.wire import reader
 from testbed.wire.pcap import PcapWriter
 from testbed.wire.reader import open_capture
 from testbed.wire.segment import Packet, Segment, endpoints
+from testbed.wire.text_trust import Disagreement
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 
@@ -52,12 +53,15 @@ def pcapng(packets: list[bytes]) -> bytes:
     return raw
 
 
+DIFFERENT = Disagreement(1, "seq", "5", "6", "hex", "their checksum is right")
+
+
 class Transcript:
     """Stands in for what `wire.text` answers with."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self.problems = ["a line that makes no sense"]
-        self.disagreements = ["frame 1"]
+        self.disagreements = [DIFFERENT]
         self.packets = 0
         self.other: dict[str, int] = {}
         self.drops = None
@@ -86,7 +90,7 @@ def test_formats(raw: bytes, format_: str, squeeze: bool, tmp_path: Path) -> Non
         segments = list(opened.segments())
     assert [(s.frame, s.seq, s.payload) for s in segments] == [(n, n, b"hello") for n in (1, 2, 3)]
     assert (opened.packets, opened.other, opened.problems, opened.truncated) == (4, {"ARP": 1}, [], 0)
-    assert (opened.link_types, opened.drops, opened.disagreements) == (["ETHERNET"], None, [])
+    assert (opened.link_types, opened.drops, opened.disagreements) == (["ETHERNET"], None, ())
     assert "little-endian" in opened.detail
     with open_capture(path) as opened:
         packets = list(opened)
@@ -105,7 +109,7 @@ def test_text() -> None:
     assert (opened.format, opened.link_types, opened.packets, opened.detail) == ("text", [], 0, "")
     assert len(list(opened.segments())) == 1
     assert (opened.packets, opened.problems) == (1, ["a line that makes no sense"])
-    assert (opened.disagreements, opened.drops, opened.truncated) == (["frame 1"], None, 0)
+    assert (opened.disagreements, opened.drops, opened.truncated) == ([DIFFERENT], None, 0)
     assert isinstance(opened._text, Transcript) and opened._text.text.count(b"\n") == 1000
     with pytest.raises(UnreadableInput, match="only segments"):
         list(opened)
