@@ -67,7 +67,7 @@ class _WithFilter(click.Command):
     help="A private network, or the host's own.",
 )
 @click.option("-i", "--interface", metavar="IFACE", help="With --net host: the interface to capture on.")
-@click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[FILTER] -- CMD [ARG]...")
+@click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[FILTER] -- CMD [ARG]...")
 def command(
     mtu: int,
     out: Path | None,
@@ -92,6 +92,8 @@ def command(
     testbed exec --out report --fail-on error -- pytest tests/
     testbed exec --net host -i eth0 --out report 'tcp port 5432' -- ./my-tests
     """
+    if not argv:
+        raise UsageError("say which command to run: testbed exec -- CMD")
     wanted: tuple[str, ...] = ()
     if net == "host":
         wanted, argv = _filter_and_command(argv, dashed)

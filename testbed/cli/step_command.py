@@ -38,14 +38,14 @@ def _keys_in_words() -> str:
     epilog="\b\nKeys:\n" + _keys_in_words() + "\n\nIn a script they are words: enter, space, 1 to 9, "
     "d, D, a, c, ?, q; # begins a comment.",
 )
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option(
     "--script",
     type=click.Path(allow_dash=True, path_type=Path),
     help="Take the keys from FILE (- for standard input).",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout (testbed.step/1).")
-def command(name: str, script: Path | None, as_json: bool) -> int:
+def command(name: str | None, script: Path | None, as_json: bool) -> int:
     """Step through a scenario: every segment is held until you deliver it.
 
     Between two keys everything stands still, and both kernels' states, queues and timers are shown,
@@ -55,6 +55,8 @@ def command(name: str, script: Path | None, as_json: bool) -> int:
     testbed step four-way-close
     echo a | testbed step simultaneous-close --script - --json
     """
+    if name is None:
+        raise UsageError("say which scenario to step through; `testbed list` shows them")
     scenario = find(name)
     if script is None:
         if as_json:

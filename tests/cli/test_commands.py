@@ -152,7 +152,8 @@ BAD = {
     "run what?": (["run"], 2, ["--all"]),
     "an unknown command": (["nonsense"], 2, ["nonsense"]),
     "an unknown option": (["run", "--nonsense"], 2, ["--nonsense"]),
-    "exec what?": (["exec"], 2, []),
+    "exec what?": (["exec"], 2, ["testbed exec -- CMD"]),
+    "step what?": (["step"], 2, ["testbed list"]),
     "exec nothing there": (["exec", "--", "no-such-program"], 2, ["no-such-program"]),
     "an unknown server": (["serve", "gopher"], 2, ["gopher"]),
 }
