@@ -1,8 +1,4 @@
-"""The model of a ladder diagram: two lanes, and what happened between them, row by row in time.
-
-`from_connection` makes it of a connection as the wire shows it, the states that the kernel told,
-the calls that the programs made, the findings, and the *ghosts*: segments that should have come
-and did not.  The drawings (`terminal`, `svg`) add nothing to it.
+"""A ladder made of a connection and of what is told of it besides: all of it merged in time.
 
 Whose word a state is: a segment moves an end to the state that the wire implies (witness
 ``wire``).  When the kernel names that same state before the next segment, it is the kernel's word
@@ -12,20 +8,17 @@ Whose word a state is: a segment moves an end to the state that the wire implies
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, Protocol
+from dataclasses import replace
 
-from ..errors import UsageError
-from ..tcp.connection import Connection, Ending, Exchange, Opening
-from ..tcp.endpoint import Endpoint
-from ..tcp.notes import Note, names
-from ..tcp.transcript import line_of
-from ..wire.notation import Line
-from ..wire.segment import ACK, FIN, RST, SYN
-from ..wire.seq import MASK
-
-Side = Literal["client", "server"]
-Witness = Literal["wire", "kernel"]
+from ...errors import UsageError
+from ...tcp.connection import Connection, Exchange, Opening
+from ...tcp.endpoint import Endpoint
+from ...tcp.notes import names
+from ...tcp.transcript import line_of
+from .missing import missing_fin
+from .model import Arrow, Gap, GhostArrow, Ladder, Omitted, Row, StateRow, StepRow, Witness
+from .selection import chosen
+from .told import Fault, Found, Ghost, Mark, Side, StateMark, Step
 
 GAP_NS = 1_000_000_000
 """A longer time without anything is a row of its own."""
@@ -37,158 +30,6 @@ says so is captured), and a state shorter than this into which no segment fell i
 STALE_NS = 20_000_000
 """A sample of the socket tables takes up to 10 ms: one that tells the state which the end left less
 than this ago was overtaken by the segment."""
-
-
-class Step(NamedTuple):
-    """Something a program or the lab did: ``client.shutdown(SHUT_WR)``."""
-
-    time_ns: int
-    side: Literal["client", "server", "lab"]
-    text: str
-
-
-WitnessOfState = Literal["psutil", "sock_diag", "tracepoint"]
-
-
-class StateMark(NamedTuple):
-    """One end's state as the kernel told it."""
-
-    time_ns: int
-    side: Side
-    state: str
-    witness: WitnessOfState
-
-
-class Ghost(NamedTuple):
-    """A segment that should have come after `after_frame` (None: at the end) and did not."""
-
-    after_frame: int | None
-    from_client: bool
-    notation: str
-    why: str
-
-
-class Fault(NamedTuple):
-    """What was done to a segment on its way.
-
-    what    in words: ``dropped here``
-    lost    whether it never arrived
-    frame   which of the captured segments it is; None: the capture has it not, and it is drawn for itself
-    """
-
-    time_ns: int
-    from_client: bool
-    notation: str
-    what: str
-    lost: bool = False
-    frame: int | None = None
-
-
-class Mark(NamedTuple):
-    """A finding that points at a segment."""
-
-    code: str
-    severity: str
-
-
-class Found(Protocol):
-    """What a ladder needs of a finding (`testbed.findings.Finding`)."""
-
-    @property
-    def code(self) -> str: ...
-    @property
-    def severity(self) -> str: ...
-    @property
-    def frame(self) -> int | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Arrow:
-    """A segment, and both ends' states after it ("" where nobody knows).
-
-    notation   with its direction: ``> S 0:0(0)``
-    notes      Wireshark's words: ``keep-alive``
-    fault      what was done to it on its way, "" nothing
-    lost       it never arrived
-    frame      its number in the capture; 0: it was not captured
-    """
-
-    time_ns: int
-    from_client: bool
-    notation: str
-    notes: tuple[str, ...] = ()
-    client_state: str = ""
-    server_state: str = ""
-    client_witness: Witness = "wire"
-    server_witness: Witness = "wire"
-    frame: int = 0
-    marks: tuple[Mark, ...] = ()
-    fault: str = ""
-    lost: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class StepRow:
-    """A program's step, beside its lane (`lab`: between them)."""
-
-    time_ns: int
-    side: Literal["client", "server", "lab"]
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class StateRow:
-    """A state that one end came to with no segment to show for it."""
-
-    time_ns: int
-    side: Side
-    state: str
-    witness: Witness = "kernel"
-
-
-@dataclass(frozen=True, slots=True)
-class GhostArrow:
-    """The segment that did not come; its sender is the one to ask."""
-
-    from_client: bool
-    text: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Nothing happened for more than `GAP_NS`."""
-
-    duration_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Omitted:
-    """Segments left out to keep the ladder short."""
-
-    count: int
-    duration_ns: int
-
-
-Row = Arrow | StepRow | StateRow | GhostArrow | Gap | Omitted
-
-
-@dataclass(frozen=True, slots=True)
-class Ladder:
-    """Two ends and what was between them.  Times are drawn relative to `start_ns` (None: the first row's)."""
-
-    client: str
-    server: str
-    title: str
-    rows: tuple[Row, ...]
-    start_ns: int | None = None
-
-    @property
-    def origin_ns(self) -> int:
-        """The time that is drawn as 0."""
-        if self.start_ns is not None:
-            return self.start_ns
-        return next((row.time_ns for row in self.rows if isinstance(row, (Arrow, StepRow, StateRow))), 0)
 
 
 def from_connection(
@@ -228,35 +69,6 @@ def from_connection(
     )
 
 
-def missing_fin(connection: Connection) -> Ghost | None:
-    """The FIN that one end owes, having acknowledged the other's (RFC 9293 section 3.6); else None.
-
-    It is placed after the last segment that is no keep-alive: there the conversation ended.
-    """
-    if connection.ending is not Ending.HALF_CLOSED:
-        return None
-    first = connection.first_fin
-    debtor = connection.server if first is connection.client else connection.client
-    if first is None or not first.fin_acked_frame or first.fin_seq is None:
-        return None
-    if debtor.next_seq is None or debtor.base is None or first.base is None:
-        return None
-    probing = int(Note.KEEP_ALIVE | Note.KEEP_ALIVE_ACK)
-    last = first.fin_acked_frame
-    for exchange in connection.exchanges or ():
-        if not exchange.notes & probing:
-            last = max(last, exchange.segment.frame)
-    line = Line(
-        ">" if debtor.is_client else "<",
-        FIN | ACK,
-        (debtor.next_seq - debtor.base) & MASK,
-        0,
-        (first.fin_seq + 1 - first.base) & MASK,
-    )
-    why = f"the {debtor.side} took the FIN and sent none"
-    return Ghost(last, debtor.is_client, str(line), why)
-
-
 class _Rows:
     """Everything that happened, merged in time into rows."""
 
@@ -280,7 +92,7 @@ class _Rows:
             if found.frame is not None:
                 self.marks.setdefault(found.frame, []).append(Mark(found.code, str(found.severity)))
         pointed_at = {*self.marks, *self.faults, *(ghost.after_frame for ghost in ghosts)}
-        self.shown = _chosen(exchanges, pointed_at, limit)
+        self.shown = chosen(exchanges, pointed_at, limit)
         self.times = _monotonic(exchanges)
         self.wire: dict[Side, list[str]] = {
             "client": _states(connection, connection.client, exchanges),
@@ -431,39 +243,6 @@ def _monotonic(exchanges: Sequence[Exchange]) -> list[int]:
     for exchange in exchanges:
         times.append(max(exchange.segment.time_ns, times[-1] if times else exchange.segment.time_ns))
     return times
-
-
-def _chosen(exchanges: Sequence[Exchange], pointed_at: set[int | None], limit: int | None) -> set[int]:
-    """Which exchanges are shown, as indices: at most `limit` of them."""
-    count = len(exchanges)
-    if limit is None or count <= limit:
-        return set(range(count))
-    if limit <= 0:
-        return set()
-    telling = [
-        index
-        for index, exchange in enumerate(exchanges)
-        if exchange.segment.flags & (SYN | FIN | RST) or exchange.segment.frame in pointed_at
-    ]
-    chosen = set(_ends(telling, limit))
-    for index in _from_both_ends(count):
-        if len(chosen) >= limit:
-            break
-        chosen.add(index)
-    return chosen
-
-
-def _ends(indices: list[int], limit: int) -> list[int]:
-    if len(indices) <= limit:
-        return indices
-    head = (limit + 1) // 2
-    return indices[:head] + indices[len(indices) - (limit - head) :]
-
-
-def _from_both_ends(count: int) -> Iterator[int]:
-    for index in range((count + 1) // 2):
-        yield index
-        yield count - 1 - index
 
 
 def _with_gaps(rows: Sequence[Row]) -> Iterator[Row]:
