@@ -11,7 +11,7 @@ from html import escape
 from typing import Literal, NamedTuple
 
 from ..tcp.states import Edge, Event, State
-from .svg import COLOUR_OF_STATE, style_sheet
+from .svg.palette import COLOUR_OF_STATE, style_sheet
 
 Standing = Literal["walked", "wire only", "not walked", "not in Linux"]
 

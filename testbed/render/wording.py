@@ -41,6 +41,15 @@ def duration(ns: int) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
 
 
+def span(ns: int) -> str:
+    """A length of time in three figures or so: ``21 µs``, ``1.8 ms``, ``350 ms``, then as `duration`."""
+    if ns < 1_000_000:
+        return f"{ns // 1000} µs"
+    if ns < 10_000_000:
+        return f"{ns / 1e6:.1f} ms"
+    return f"{ns // 1_000_000} ms" if ns < SECOND_NS else duration(ns)
+
+
 def omitted(count: int, duration_ns: int) -> str:
     """``1,234 segments not shown (3.2 s)``."""
     noun = "segment" if count == 1 else "segments"
@@ -55,6 +64,15 @@ def undirected(notation: str) -> str:
 def remarks(row: Arrow) -> str:
     """What stands small behind an arrow's notation: Wireshark's words, and what was done to it."""
     return ", ".join(filter(None, (*row.notes, row.fault)))
+
+
+def spoken(row: Arrow, origin_ns: int) -> str:
+    """A segment in a sentence, for those who hear it: both ends' states after it last."""
+    way = "client to server" if row.from_client else "server to client"
+    states = " / ".join(state or "?" for state in (row.client_state, row.server_state))
+    marks = ", ".join(mark.code for mark in row.marks)
+    told = [f"frame {row.frame}, {seconds(row.time_ns - origin_ns)} s, {way}: {undirected(row.notation)}"]
+    return "; ".join(filter(None, (*told, remarks(row), marks, states)))
 
 
 def kind(row: Arrow) -> str:
