@@ -24,13 +24,16 @@ NARROWEST = 60
 """Columns; a narrower width is drawn as this."""
 
 STATE = 12
-"""Columns of a state's name: SYN_RECEIVED, the longest, has 12."""
+"""The most columns of a state's name: SYN_RECEIVED, the longest, has 12."""
+
+BESIDE = 4
+"""Columns of an arrow that its label leaves free, blanks and head among them."""
 
 WIDEST_LANE = 84
 LOST_SHORT = 3
 """Columns by which the arrow of a lost segment falls short; no label leaves less (`_Drawing._offset`)."""
 FRAMES_FROM = 96
-"""From this width on there is room for the frame numbers too."""
+"""From this width on there is room for the frame numbers, whatever else there is."""
 
 STYLES = {
     "title": "bold",
@@ -134,15 +137,13 @@ class _Drawing:
         times = [row.time_ns for row in ladder.rows if isinstance(row, (Arrow, StepRow, StateRow))]
         stamps = [cells(wording.seconds(time_ns - self.origin)) for time_ns in times]
         self.time = max([8, *stamps])
-        frames = [len(str(row.frame)) for row in ladder.rows if isinstance(row, Arrow)]
-        self.frame = max([5, *frames]) + 2 if self.width >= FRAMES_FROM else 0
-        # frame time _ state _ bar LANE bar _ state
-        room = self.width - self.frame - self.time - 2 * STATE - 5
-        self.lane = max(12, min(room, WIDEST_LANE))  # 12 with the longest times there are
+        self.state = self._state_columns()
+        self.frame_head, self.frame = self._frame_column()
+        self.lane = self._lane_beside(self.frame)
         self.offset = self._offset()
         self.bars: dict[Side, Piece] = {"client": (" ", "bar"), "server": (" ", "bar")}
         self.told: dict[Side, str] = {"client": "", "server": ""}
-        self.used: set[str] = set()
+        self.used: set[str] = {"frame"} if self.frame_head == "# " else set()
 
     def lines(self, *, legend: bool = True) -> Iterator[Line]:
         """The whole drawing."""
@@ -157,24 +158,70 @@ class _Drawing:
     def _visible(self, text: str) -> str:
         return visible(text, ascii_only=self.ascii_only)
 
+    def _lane_beside(self, frame: int) -> int:
+        """Columns of the lane where the frames' numbers take `frame`."""
+        # frame time _ state _ bar LANE bar _ state
+        room = self.width - frame - self.time - sum(self.state.values()) - 5
+        return max(12, min(room, WIDEST_LANE))  # 12 with the longest times there are
+
+    def _state_columns(self) -> dict[Side, int]:
+        """Columns of both ends' states, as many as those that occur take."""
+        columns: dict[Side, int] = {"client": 0, "server": 0}
+        for row in self.ladder.rows:
+            states: dict[Side, str] = {}
+            if isinstance(row, Arrow):
+                states = {"client": row.client_state, "server": row.server_state}
+            elif isinstance(row, StateRow):
+                states = {row.side: row.state}
+            for side, state in states.items():
+                columns[side] = max(columns[side], min(STATE, cells(self._visible(state))))
+        return columns
+
+    def _frame_column(self) -> tuple[str, int]:
+        """What stands above the frames' numbers, and their columns with the blanks behind them: none where
+        a label would have to leave its arrow for them."""
+        frames = [len(str(row.frame)) for row in self.ladder.rows if isinstance(row, Arrow) and row.frame]
+        digits = max(frames, default=0)
+        if self.width >= FRAMES_FROM:
+            return "frame  ", max(5, digits) + 2
+        labels = [
+            cells(text)
+            for row in self.ladder.rows
+            if isinstance(row, (Arrow, GhostArrow))
+            for text in self._texts(row)
+        ]
+
+        def on_arrows(lane: int) -> int:
+            return sum(length <= lane - BESIDE for length in labels)
+
+        without, beside = self._lane_beside(0), self._lane_beside(digits + 1)
+        fits = beside == without - digits - 1 and on_arrows(beside) == on_arrows(without)
+        return ("# ", digits + 1) if digits and fits else ("", 0)
+
     def _offset(self) -> int:
         """Where labels begin in the lane: as far left as the widest that fits one line asks for."""
         fitting = [
             cells(label)
             for row in self.ladder.rows
-            if isinstance(row, (Arrow, GhostArrow)) and cells(label := self._label(row)[0]) <= self.lane - 6
+            if isinstance(row, (Arrow, GhostArrow))
+            and cells(label := self._label(row)[0]) <= self.lane - BESIDE
         ]
-        return max(3, (self.lane - max(fitting, default=0)) // 2)
+        widest = max(fitting, default=0)
+        return max(1, min((self.lane - widest) // 2, self.lane - widest - BESIDE + 1))
+
+    def _texts(self, row: Arrow | GhostArrow) -> tuple[str, str]:
+        """An arrow's notation, alone and with the notes behind it."""
+        if isinstance(row, Arrow):
+            notation, small = row.notation, wording.remarks(row)
+        else:
+            notation, small = row.text, "never sent"
+        notation = self._visible(wording.undirected(notation))
+        return notation, f"{notation}  {self._visible(small)}" if small else notation
 
     def _label(self, row: Arrow | GhostArrow) -> tuple[str, str]:
         """What stands on the arrow: its notation, and small behind it the notes if there is room."""
-        if isinstance(row, Arrow):
-            notation, small = self._visible(wording.undirected(row.notation)), wording.remarks(row)
-        else:
-            notation, small = self._visible(wording.undirected(row.text)), "never sent"
-        small = self._visible(small)
-        whole = f"{notation}  {small}" if small else notation
-        return (whole, "") if cells(whole) <= self.lane - 6 else (notation, small)
+        notation, whole = self._texts(row)
+        return (whole, "") if cells(whole) <= self.lane - BESIDE else (notation, whole[len(notation) + 2 :])
 
     def _line(
         self,
@@ -191,12 +238,14 @@ class _Drawing:
         stamp = "" if time_ns is None else wording.seconds(time_ns - self.origin)
         left, left_style = states.get("client", ("", "state"))
         right, right_style = states.get("server", ("", "state"))
-        left, right = (clip(text, STATE, self.glyphs.ellipsis) for text in (left, right))
+        left = clip(left, self.state["client"], self.glyphs.ellipsis)
+        right = clip(right, self.state["server"], self.glyphs.ellipsis)
+        blanks = " " * self.frame_head.count(" ")
         number = str(frame) if frame and self.frame else ""
         return [
-            (f"{number:>{max(self.frame - 2, 0)}}" + " " * min(self.frame, 2), "frame"),
+            (f"{number}{blanks}".rjust(self.frame), "frame"),
             (f"{stamp:>{self.time}} ", "time"),
-            (" " * (STATE - cells(left)), "state"),
+            (" " * (self.state["client"] - cells(left)), "state"),
             (left, left_style),
             (" ", "state"),
             bars["client"],
@@ -220,9 +269,8 @@ class _Drawing:
             f"{side} {self._visible(name)}".rstrip()
             for side, name in (("client", self.ladder.client), ("server", self.ladder.server))
         )
-        heads = "frame".rjust(self.frame - 2) + "  " if self.frame else ""
-        heads += "seconds".rjust(self.time) + " "
-        used = min(room, 2 * STATE + self.lane + 4)
+        heads = self.frame_head.rjust(self.frame) + "seconds".rjust(self.time) + " "
+        used = min(room, sum(self.state.values()) + self.lane + 4)
         if cells(client) + cells(server) + 2 <= used:
             gap = used - cells(client) - cells(server)
             yield [(heads, "time"), (client, "end"), (" " * gap, "plain"), (server, "end")]
@@ -288,7 +336,7 @@ class _Drawing:
         states |= self._enter("server", row.server_state, row.server_witness)
         style = wording.kind(row)
         label, small = self._label(row)
-        noted = bool(row.notes or row.fault) and not small
+        noted = bool(wording.remarks(row)) and not small
         lines: Iterable[Line] = self._shaft(label, row.from_client, self.glyphs.dash, style, noted)
         if row.lost:
             self.used.add("lost")
@@ -356,7 +404,7 @@ class _Drawing:
     def _shaft(self, label: str, from_client: bool, dash: str, style: str, noted: bool) -> Iterator[Line]:
         """The arrow across the lane with its label on it; above it where it is too long for that."""
         glyphs = self.glyphs
-        if cells(label) > self.lane - 6:
+        if cells(label) > self.lane - BESIDE:
             for line in wrap(label, self.lane - 2):
                 yield [(" ", "plain"), (line, style)]
             before, text, after = self.lane, "", 0
@@ -386,6 +434,7 @@ class _Drawing:
             ("ghost", f"{glyphs.ghost * 2}{glyphs.guilty} never sent"),
             ("lost", f"{glyphs.dash * 2}{glyphs.guilty} did not arrive"),
             ("step", f"{glyphs.step} program"),
+            ("frame", "# frame"),
             ("mark", f"{glyphs.point} finding"),
         )
         signs = [text for key, text in known if key in self.used]

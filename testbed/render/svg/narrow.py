@@ -16,6 +16,7 @@ class NarrowPicture(Picture):
     """As `Picture`, `WIDTH` pixels wide."""
 
     margin = 6
+    under_ghost = 12
 
     def _lay_out(self) -> None:
         self.width = WIDTH

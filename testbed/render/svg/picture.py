@@ -37,6 +37,8 @@ class Picture(Canvas):
     """
 
     margin = MARGIN
+    under_ghost = 0
+    """Pixels that the sender's state takes there."""
 
     def __init__(self, ladder: Ladder, *, live: bool = False) -> None:
         super().__init__()
@@ -258,7 +260,7 @@ class Picture(Canvas):
         self.cross(self.x[side], top)
         self.guilty.add(side)
         self._state(side, top + 4, "bad title")
-        self.y += 34
+        self.y += 34 + self.under_ghost
         self._beneath(row.why, "bad")
         self.y += 4
 

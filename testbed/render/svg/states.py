@@ -87,17 +87,17 @@ def _line(
         if change.state == "CLOSED":
             canvas.path(f"M{number(left)} {number(middle - BAR / 2 - 2)}v{BAR + 4}", "plain")
             continue
-        canvas.over.append(
-            f'<g role="listitem" aria-label="{told}"><title>{told}</title>'
-            f'<rect x="{number(left)}" y="{number(middle - BAR / 2)}" width="{number(max(1.0, right - left))}"'
-            f' height="{BAR}" class="{filled(change.state, witness)}"/></g>'
+        x, y, width = number(left), number(middle - BAR / 2), number(max(1.0, right - left))
+        shape = (
+            f'<rect x="{x}" y="{y}" width="{width}" height="{BAR}" class="{filled(change.state, witness)}"/>'
         )
+        canvas.over.append(f'<g role="listitem" aria-label="{told}"><title>{told}</title>{shape}</g>')
         state = visible(change.state)
-        if len(state) * SMALL + 8 <= right - left:
-            room = number(len(state) * SMALL + 6)
+        length = len(state) * SMALL
+        if length + 8 <= right - left:
             canvas.over.append(
-                f'<rect class="paper" x="{number(left + 3)}" y="{number(middle - 6)}" width="{room}" height="12"'
-                ' rx="2"/>'
+                f'<rect class="paper" x="{number(left + 3)}" y="{number(middle - 6)}"'
+                f' width="{number(length + 6)}" height="12" rx="2"/>'
             )
             canvas.text(left + 6, middle + 4, state, "ink", small=True)
     canvas.y += LINE
