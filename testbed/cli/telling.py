@@ -11,6 +11,7 @@ from rich.text import Text
 from ..explanation import Explained
 from ..explanation.survey import Survey
 from ..render.escape import visible
+from ..render.wording import counted
 from ..report.folder import TEXT_WIDTH, ladder_of
 from .output import STYLE, console, print_ladder, print_story
 
@@ -29,15 +30,7 @@ def print_survey(
     """The captures, the counts, and then `told` in words, with the ladders of those in `drawable`."""
     out = console(to)
     for capture in survey.captures:
-        links = f", {', '.join(capture.link_types)}" if capture.link_types else ""
-        cut = f", {capture.truncated} cut by the snap length" if capture.truncated else ""
-        out.print(
-            Text.assemble(
-                (visible(capture.file), "bold"),
-                f": {capture.format}{links}, {counted(capture.packets, 'packet')}, ",
-                f"{capture.tcp_segments:,} of TCP{cut}",
-            )
-        )
+        out.print(Text.assemble((visible(capture.file), "bold"), f": {capture.shape}"))
         for problem in capture.problems:
             out.print(Text.assemble(("  problem: ", "yellow"), visible(problem)))
     rows = survey.tally.rows()
@@ -67,11 +60,6 @@ def as_text(survey: Survey, told: Sequence[Explained]) -> str:
     stream = io.StringIO()
     print_survey(survey, told, {}, to=stream, more="report.json has them")
     return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
-
-
-def counted(count: int, thing: str) -> str:
-    """``1 packet``, ``2,000 packets``."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 __all__ = ["LADDER_SEGMENTS", "TEXT_WIDTH", "as_text", "counted", "print_survey"]

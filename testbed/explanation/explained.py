@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..findings import Evidence, Finding, describe
+from ..render.wording import counted
 from ..tcp.connection import Connection, Exchange, names
 from ..tcp.endpoint import Endpoint
 from ..tcp.transcript import line_of
@@ -27,6 +28,13 @@ class CaptureSummary:
     truncated: int
     problems: tuple[str, ...]
     disagreements: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> str:
+        """Its format and how much is in it, in a line."""
+        links = f", {', '.join(self.link_types)}" if self.link_types else ""
+        cut = f", {self.truncated} cut by the snap length" if self.truncated else ""
+        return f"{self.format}{links}, {counted(self.packets, 'packet')}, {self.tcp_segments:,} of TCP{cut}"
 
     def to_json(self) -> dict[str, Any]:
         """As in the document."""

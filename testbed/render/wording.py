@@ -50,10 +50,15 @@ def span(ns: int) -> str:
     return f"{ns // 1_000_000} ms" if ns < SECOND_NS else duration(ns)
 
 
+def counted(count: int, thing: str) -> str:
+    """``1 packet``, ``2,000 packets``."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def omitted(count: int, duration_ns: int) -> str:
     """``1,234 segments not shown (3.2 s)``."""
-    noun = "segment" if count == 1 else "segments"
-    return f"{count:,} {noun} not shown" + (f" ({duration(duration_ns)})" if duration_ns >= 10**8 else "")
+    lasted = f" ({duration(duration_ns)})" if duration_ns >= 10**8 else ""
+    return f"{counted(count, 'segment')} not shown{lasted}"
 
 
 def undirected(notation: str) -> str:

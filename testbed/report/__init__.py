@@ -3,6 +3,7 @@
 sarif    SARIF 2.1.0, a result for each finding
 verdicts JUnit's cases, one for each rule
 folder   the report, and of each connection with findings its ladder and its packets
-page     that folder's page
+surveyed that folder's page
+page     pages of any kind
 extract  the packets of some connections, as captures of their own
 """

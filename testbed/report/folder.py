@@ -2,6 +2,7 @@
 
 report.json                         the document `testbed.explain/1`, of all that was chosen
 report.txt                          the summary, and the worst connections in words
+index.html                          the page: all of it to look at, with the ladders of the worst
 connection-7.svg, connection-7.txt  the ladder
 connection-7.pcap                   its packets: bytes, times and lengths are the capture's
 """
@@ -9,7 +10,7 @@ connection-7.pcap                   its packets: bytes, times and lengths are th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from ..render import ladder as ladders
 from ..render import svg, terminal
 from . import page
 from .extract import extract
+from .surveyed import Surveyed, Way, drawn
 
 MOST: Final = 1000
 """Connections of which a folder holds ladder and packets, the worst ones; report.json has all."""
@@ -37,12 +39,21 @@ Opener = Callable[[], Sequence[Source]]
 """Opens the captures again, from their beginnings."""
 
 
-def write(folder: Path, sources: Opener, survey: Survey, text: str, asked: Collection[int] = ()) -> list[str]:
+def write(
+    folder: Path,
+    sources: Opener,
+    survey: Survey,
+    text: str,
+    asked: Collection[int] = (),
+    *,
+    way: Way = Way("testbed explain"),  # noqa: B008 - it cannot be changed
+) -> list[str]:
     """Write the folder; returns remarks, a line each, on what it does not hold and why.
 
     survey   has kept its rows, and tells at least as many connections as are to be written
     text     the report for reading
     asked    connections that are written even without findings
+    way      how the survey came about, for the page
 
     Error handling: UsageError where the folder cannot be written.
     """
@@ -52,11 +63,17 @@ def write(folder: Path, sources: Opener, survey: Survey, text: str, asked: Colle
         (folder / "report.txt").write_text(text, encoding="utf-8")
         with (folder / "report.json").open("w", encoding="utf-8") as stream:
             stream.writelines(survey.json())
-        chosen = [one for one in survey.told if one.findings or one.id in asked]
-        remarks = [*_ladders(folder, sources(), chosen)]
-        remarks += extract(sources(), {one.id: folder / f"connection-{one.id}.pcap" for one in chosen})
-        with (folder / "index.html").open("w", encoding="utf-8") as stream:
-            stream.writelines(page.pieces(survey, chosen, {path.name for path in folder.iterdir()}))
+        chosen = {one.id: one for one in survey.told if one.findings or one.id in asked}
+        too_long = {
+            one.id: f"there is no ladder: {one.packets:,} segments are too many for one"
+            for one in survey.told
+            if one.packets > TOO_LONG
+        }
+        surveyed = Surveyed(folder, survey, way)
+        _ladders(folder, sources(), chosen, surveyed, too_long)
+        remarks = [f"connection {number}: {why}" for number, why in too_long.items() if number in chosen]
+        remarks += extract(sources(), {number: folder / f"connection-{number}.pcap" for number in chosen})
+        page.write(folder / "index.html", surveyed.finished(too_long))
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from error
     if survey.chosen > len(survey.told) >= MOST:
@@ -91,14 +108,23 @@ def _remove_earlier(folder: Path) -> None:
             path.unlink()
 
 
-def _ladders(folder: Path, sources: Sequence[Source], chosen: Collection[Explained]) -> Iterator[str]:
-    short = {one.id: one.findings for one in chosen if one.packets <= TOO_LONG}
-    for explained in again(sources, short):
-        ladder = ladder_of(explained.with_findings(short[explained.id]), LADDER_SEGMENTS)
-        stem = f"connection-{explained.id}"
-        (folder / f"{stem}.svg").write_text(svg.draw(ladder), encoding="utf-8")
-        drawn = terminal.draw(ladder, TEXT_WIDTH)
-        (folder / f"{stem}.txt").write_text(f"{drawn}\n", encoding="utf-8")
-    for one in chosen:
-        if one.id not in short:
-            yield f"connection {one.id} has no ladder: {one.packets:,} segments are too many for one"
+def _ladders(
+    folder: Path,
+    sources: Sequence[Source],
+    chosen: Container[int],
+    surveyed: Surveyed,
+    too_long: Container[int],
+) -> None:
+    """Draw the ladders of those that are chosen into files, and the worst onto the page."""
+    told = {one.id: one.findings for one in surveyed.told if one.id not in too_long}
+    paged = drawn((one for one in surveyed.told if one.id in told), LADDER_SEGMENTS)
+    wanted = {number: told[number] for number in told if number in chosen or number in paged}
+    for explained in again(sources, wanted):
+        explained = explained.with_findings(wanted[explained.id])
+        ladder = ladder_of(explained, LADDER_SEGMENTS)
+        if explained.id in paged:
+            surveyed.draw(explained, ladder)
+        if explained.id in chosen:
+            stem = f"connection-{explained.id}"
+            (folder / f"{stem}.svg").write_text(svg.draw(ladder), encoding="utf-8")
+            (folder / f"{stem}.txt").write_text(terminal.plain(ladder, TEXT_WIDTH), encoding="utf-8")

@@ -1,0 +1,126 @@
+"""A survey as a page: its captures, its counts, its worst connections with their ladders."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePath
+from typing import Final, NamedTuple
+
+from ..explanation import Explained
+from ..explanation.survey import Survey
+from ..findings import rule
+from ..render.ladder import Ladder
+from ..render.wording import counted
+from . import page
+
+SEGMENTS: Final = 10_000
+"""The most segments in all the ladders of a page."""
+
+CONNECTIONS: Final = 200
+"""The most connections with a ladder on a page."""
+
+
+class Way(NamedTuple):
+    """How the survey came about, for a page to say it.
+
+    kind      the command: ``testbed explain``
+    command   all of it, to run it again; "" where it cannot be
+    captures  the files that `testbed explain` tells the connections of
+    """
+
+    kind: str
+    command: str = ""
+    captures: Sequence[str] = ()
+
+
+def drawn(told: Iterable[Explained], limit: int) -> set[int]:
+    """The ids of those that a page draws: as many as it has room for, the worst first.
+
+    limit   the most segments of a ladder
+    """
+    room = SEGMENTS
+    ids: set[int] = set()
+    for one in sorted(told, key=lambda one: (one.findings[0].severity.rank if one.findings else 9, one.id)):
+        room -= min(one.packets, limit)
+        if room < 0 or len(ids) == CONNECTIONS:
+            break
+        ids.add(one.id)
+    return ids
+
+
+class Surveyed:
+    """A page while its connections are drawn, in whatever order."""
+
+    def __init__(self, folder: Path, survey: Survey, way: Way) -> None:
+        self._files = page.Files(folder)
+        self._folder = folder
+        self._survey = survey
+        self._way = way
+        self._shown: dict[int, page.Shown] = {}
+
+    @property
+    def told(self) -> Sequence[Explained]:
+        """The connections that are told."""
+        return self._survey.told
+
+    def draw(self, explained: Explained, ladder: Ladder) -> None:
+        """Show one of its connections, which has its segments."""
+        number = explained.id
+        self._shown[number] = page.shown(
+            number,
+            explained.connection,
+            story=explained.story,
+            findings=explained.findings,
+            ladder=ladder,
+            end_ns=explained.evidence.end_ns,
+            command=self._telling(number),
+        )
+
+    def finished(self, remarks: Mapping[int, str]) -> page.Page:
+        """The page; `remarks` say why a connection has no ladder."""
+        survey = self._survey
+        for one in survey.told:
+            if one.id in remarks:
+                self._shown[one.id] = page.shown(
+                    one.id,
+                    one.connection,
+                    story=one.story,
+                    findings=one.findings,
+                    end_ns=one.evidence.end_ns,
+                    remark=remarks[one.id],
+                )
+        rows = survey.tally.rows()
+        total = survey.tally.connections
+        endings = ", ".join(f"{count:,} {ending}" for ending, count in rows.endings)
+        left = survey.chosen - len(survey.told)
+        return page.Page(
+            title=", ".join(PurePath(capture.file).name for capture in survey.captures),
+            kind=self._way.kind,
+            lead=f"{counted(total, 'connection')}{': ' if endings else ''}{endings}",
+            facts=tuple(f"{capture.file}: {capture.shape}" for capture in survey.captures),
+            problems=tuple(problem for capture in survey.captures for problem in capture.problems),
+            command=self._way.command,
+            downloads=self._files.download("capture.pcap", self._folder / "capture.pcap"),
+            counts=tuple(
+                page.Count(row.code, str(row.severity), known.title if known else "", row.connections)
+                for row in rows.findings
+                for known in (rule(row.code),)
+            ),
+            listed=tuple(page.listed(one.id, one.connection, one.findings) for one in survey.told),
+            shown=tuple(self._with_packets(self._shown[number]) for number in sorted(self._shown)),
+            more=f"{counted(left, 'more connection')} in report.json" if left > 0 else "",
+        )
+
+    def _with_packets(self, shown: page.Shown) -> page.Shown:
+        """With its own capture, where the folder has it."""
+        name = f"connection-{shown.id}.pcap"
+        return replace(shown, downloads=self._files.download(f"its packets: {name}", self._folder / name))
+
+    def _telling(self, number: int) -> str:
+        if not self._way.captures:
+            return ""
+        return shlex.join(
+            ["testbed", "explain", *self._way.captures, "--connection", str(number), "--ladder"]
+        )
