@@ -21,6 +21,7 @@ standard library at its top.
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -207,7 +208,7 @@ def pytest_runtest_makereport(
     if mode == "on" or (mode == "retain-on-failure" and report.failed):
         folder = Path(item.config.getoption("--pcap-dir")) / _folder_name(item.nodeid)
         for number, lab in enumerate(labs, start=1):
-            kept = _save(lab, folder if len(labs) == 1 else folder / str(number), item.name)
+            kept = _save(lab, folder if len(labs) == 1 else folder / str(number), item, report)
             if kept:
                 report.user_properties.append((KEPT, kept))
     return report
@@ -228,11 +229,14 @@ def _ladder_of(lab: Lab) -> str:
         return f"(no ladder: {error})"
 
 
-def _save(lab: Lab, folder: Path, title: str) -> str:
+def _save(lab: Lab, folder: Path, item: pytest.Item, report: pytest.TestReport) -> str:
     from .errors import Error
+    from .lab.pages import About
 
+    lead = f"{report.outcome}: {report.longreprtext.strip().splitlines()[-1]}" if report.failed else ""
     try:
-        lab.experiment.save(folder, title)
+        about = About("pytest", shlex.join(("pytest", item.nodeid)), lead)
+        lab.experiment.save(folder, item.name, about)
     except (Error, OSError) as error:
         return f"(nothing kept: {error})"
     return str(folder)

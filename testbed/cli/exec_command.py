@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shlex
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,7 @@ from ..explanation.survey import Survey, worst_of
 from ..findings import Severity
 from ..net.command import exec_private
 from ..report import folder
+from ..report.surveyed import Way
 from .telling import as_text, print_survey
 
 TOLD = 10
@@ -120,9 +122,17 @@ def command(
             if recorded.problem:
                 click.echo(f"testbed: the capture ended before the command: {recorded.problem}", err=True)
             if out is not None:
-                for remark in folder.write(out, lambda: [str(path)], survey, as_text(survey, told)):
+                way = Way("testbed exec", _again(net, interface, out, wanted, argv), [str(path)])
+                text = as_text(survey, told)
+                for remark in folder.write(out, lambda: [str(path)], survey, text, way=way):
                     click.echo(f"testbed: {remark}", err=True)
             return recorded.status or _verdict(survey, fail_on, recorded.live.complete)
+
+
+def _again(net: str, interface: str | None, out: Path, wanted: Sequence[str], argv: Sequence[str]) -> str:
+    """The command line, as short as it can be."""
+    host = ("--net", "host", "-i", interface, *wanted) if net == "host" and interface is not None else ()
+    return shlex.join(("testbed", "exec", *host[:4], "--out", str(out), *host[4:], "--", *argv))
 
 
 def _filter_and_command(argv: tuple[str, ...], dashed: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -161,7 +171,7 @@ def _named(path: Path, out: Path | None) -> Source:
 def _where(out: Path | None) -> str:
     if out is None:
         return "--out DIR keeps them"
-    return f"{out}/report.json has all, testbed explain {out}/capture.pcap tells them"
+    return f"{out}/index.html shows them, {out}/report.json has all"
 
 
 def _verdict(survey: Survey, fail_on: str | None, complete: bool | None) -> int:

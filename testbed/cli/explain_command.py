@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shlex
 import shutil
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from ..explanation.survey import Survey, Wanted, worst_of
 from ..findings import RULES, Rule, Severity
 from ..render import junit as junit_xml
 from ..report import folder, sarif, verdicts
+from ..report.surveyed import Way
 from .output import console, print_json, wrapping
 from .telling import as_text, print_survey
 
@@ -117,7 +119,8 @@ def command(
         if sarif_file is not None:
             _write("--sarif", sarif_file, sarif.pieces(survey.documents()))
         if out is not None:
-            for remark in folder.write(out, sources.open, survey, as_text(survey, told), numbers):
+            way = _way(files, numbers)
+            for remark in folder.write(out, sources.open, survey, as_text(survey, told), numbers, way=way):
                 click.echo(f"testbed: {remark}", err=True)
     if fail_on is None:
         return 0
@@ -125,6 +128,14 @@ def command(
         click.echo("testbed: inconclusive: no connection was seen that could be judged", err=True)
         return 1
     return int(survey.worst is not None and survey.worst.rank <= Severity(fail_on).rank)
+
+
+def _way(files: Sequence[str], numbers: Sequence[int]) -> Way:
+    """How to come to the same page again; what came through standard input is gone."""
+    if "-" in files:
+        return Way("testbed explain")
+    asked = [word for number in numbers for word in ("--connection", str(number))]
+    return Way("testbed explain", shlex.join(("testbed", "explain", *files, *asked)), files)
 
 
 class _Sources:

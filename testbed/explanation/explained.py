@@ -33,7 +33,7 @@ class CaptureSummary:
     def shape(self) -> str:
         """Its format and how much is in it, in a line."""
         links = f", {', '.join(self.link_types)}" if self.link_types else ""
-        cut = f", {self.truncated} cut by the snap length" if self.truncated else ""
+        cut = f", {self.truncated:,} cut by the snap length" if self.truncated else ""
         return f"{self.format}{links}, {counted(self.packets, 'packet')}, {self.tcp_segments:,} of TCP{cut}"
 
     def to_json(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ..kernel.events import Event
 from ..net.link_events import LinkEvent
 from ..render import svg, terminal
 from ..render.ladder import Fault, Ladder, StateMark, Step, from_connection
+from ..report import page
 from ..tcp.connection import Connection
 from ..tcp.tracker import TrackerOf
 from ..tcp.transcript import compare, line_of
@@ -24,6 +25,7 @@ from .faults import faults
 from .holding import Held, clues_by_pair
 from .judgement import Check, Verdict, check
 from .live import LiveConnection
+from .pages import About, page_of
 from .tables import Tables
 from .timeline import Moment, timeline
 
@@ -95,9 +97,10 @@ class Experiment:
     @cached_property
     def evidence(self) -> Evidence:
         """What the findings on the first connection may lean on besides its segments."""
-        return self._evidence_on(self.connections[0]) if self.connections else Evidence(source="live")
+        return self.evidence_on(self.connections[0]) if self.connections else Evidence(source="live")
 
-    def _evidence_on(self, connection: LiveConnection) -> Evidence:
+    def evidence_on(self, connection: LiveConnection) -> Evidence:
+        """The same for any one of the connections."""
         packets = self.recording.packets
         return Evidence(
             end_ns=packets[-1].time_ns if packets else 0,
@@ -118,7 +121,7 @@ class Experiment:
         """What is to be said of any one of the connections, worst first."""
         if connection is self.connections[0]:
             return self.findings
-        return judge(connection, self._evidence_on(connection))
+        return judge(connection, self.evidence_on(connection))
 
     @property
     def words(self) -> str:
@@ -243,8 +246,8 @@ class Experiment:
         rows = sorted([*rows, *unseen], key=lambda row: row[0]) if unseen else rows
         return [f"{line}  # {what}" if what else line for _, line, what in rows]
 
-    def ladder(self, title: str = "") -> Ladder:
-        """The first connection as a drawing."""
+    def ladder(self, title: str = "", *, limit: int | None = None) -> Ladder:
+        """The first connection as a drawing, of at most `limit` segments."""
         return from_connection(
             self.connection,
             steps=self.steps,
@@ -252,10 +255,14 @@ class Experiment:
             findings=self.findings,
             faults=self.faults,
             title=title,
+            limit=limit,
         )
 
-    def save(self, folder: Path, title: str = "") -> dict[str, str]:
-        """Write capture and ladder into `folder`; returns what was written, by kind."""
+    def save(self, folder: Path, title: str = "", about: About = About()) -> dict[str, str]:  # noqa: B008
+        """Write capture, ladder and page into `folder`; returns what was written, by kind.
+
+        about   what the page says besides
+        """
         folder.mkdir(parents=True, exist_ok=True)
         files = {"capture": folder / "capture.pcap"}
         self.recording.save(files["capture"])
@@ -267,6 +274,8 @@ class Experiment:
             files |= {"ladder": folder / "ladder.txt", "svg": folder / "ladder.svg"}
             files["ladder"].write_text(terminal.plain(ladder, 100, ascii_only=False), encoding="utf-8")
             files["svg"].write_text(svg.draw(ladder), encoding="utf-8")
+        files["page"] = folder / "index.html"
+        page.write(files["page"], page_of(self, title, about, folder))
         return {kind: str(path) for kind, path in files.items()}
 
 

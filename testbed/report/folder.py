@@ -24,11 +24,8 @@ from . import page
 from .extract import extract
 from .surveyed import Surveyed, Way, drawn
 
-MOST: Final = 1000
+MOST: Final = page.ROWS
 """Connections of which a folder holds ladder and packets, the worst ones; report.json has all."""
-
-LADDER_SEGMENTS: Final = 2000
-"""The most segments of a connection that a ladder in a file shows."""
 
 TOO_LONG: Final = 100_000
 """Segments; of a longer connection there is no ladder: its packets are in its capture."""
@@ -117,11 +114,11 @@ def _ladders(
 ) -> None:
     """Draw the ladders of those that are chosen into files, and the worst onto the page."""
     told = {one.id: one.findings for one in surveyed.told if one.id not in too_long}
-    paged = drawn((one for one in surveyed.told if one.id in told), LADDER_SEGMENTS)
+    paged = drawn(one for one in surveyed.told if one.id in told)
     wanted = {number: told[number] for number in told if number in chosen or number in paged}
     for explained in again(sources, wanted):
         explained = explained.with_findings(wanted[explained.id])
-        ladder = ladder_of(explained, LADDER_SEGMENTS)
+        ladder = ladder_of(explained, page.LADDER)
         if explained.id in paged:
             surveyed.draw(explained, ladder)
         if explained.id in chosen:

@@ -10,16 +10,13 @@ from typing import Final, NamedTuple
 
 from ..explanation import Explained
 from ..explanation.survey import Survey
-from ..findings import rule
+from ..findings import Severity, rule
 from ..render.ladder import Ladder
 from ..render.wording import counted
 from . import page
 
-SEGMENTS: Final = 10_000
-"""The most segments in all the ladders of a page."""
-
-CONNECTIONS: Final = 200
-"""The most connections with a ladder on a page."""
+NAMED: Final = 3
+"""Captures that a page's title names."""
 
 
 class Way(NamedTuple):
@@ -35,19 +32,11 @@ class Way(NamedTuple):
     captures: Sequence[str] = ()
 
 
-def drawn(told: Iterable[Explained], limit: int) -> set[int]:
-    """The ids of those that a page draws: as many as it has room for, the worst first.
-
-    limit   the most segments of a ladder
-    """
-    room = SEGMENTS
-    ids: set[int] = set()
-    for one in sorted(told, key=lambda one: (one.findings[0].severity.rank if one.findings else 9, one.id)):
-        room -= min(one.packets, limit)
-        if room < 0 or len(ids) == CONNECTIONS:
-            break
-        ids.add(one.id)
-    return ids
+def drawn(told: Iterable[Explained]) -> set[int]:
+    """The ids of those that a page draws: as many as it has room for, the worst first."""
+    least = len(Severity)
+    worst_first = sorted(told, key=lambda one: one.findings[0].severity.rank if one.findings else least)
+    return page.fitting((one.id, one.packets) for one in worst_first)
 
 
 class Surveyed:
@@ -96,7 +85,7 @@ class Surveyed:
         endings = ", ".join(f"{count:,} {ending}" for ending, count in rows.endings)
         left = survey.chosen - len(survey.told)
         return page.Page(
-            title=", ".join(PurePath(capture.file).name for capture in survey.captures),
+            title=_title([PurePath(capture.file).name for capture in survey.captures]),
             kind=self._way.kind,
             lead=f"{counted(total, 'connection')}{': ' if endings else ''}{endings}",
             facts=tuple(f"{capture.file}: {capture.shape}" for capture in survey.captures),
@@ -124,3 +113,7 @@ class Surveyed:
         return shlex.join(
             ["testbed", "explain", *self._way.captures, "--connection", str(number), "--ladder"]
         )
+
+
+def _title(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= NAMED else f"{names[0]} and {len(names) - 1} more captures"

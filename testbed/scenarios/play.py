@@ -15,6 +15,7 @@ from ..kernel.events import REASONS
 from ..lab import Check, Experiment, Lab, Verdict
 from ..lab.cross_examination import check_agreement, check_counts
 from ..lab.judgement import check
+from ..lab.pages import About
 from ..lab.walked import walks
 from .result import RunResult
 from .scenario import Scenario
@@ -84,7 +85,7 @@ async def _play_once(scenario: Scenario, *, out: Path | None, progress: Progress
     experiment = lab.experiment
     title = f"{scenario.name}: {scenario.title}"
     checks = tuple(judge_experiment(scenario, experiment, lab.checks))
-    return RunResult(
+    result = RunResult(
         scenario.name,
         time.monotonic() - began,
         checks=checks,
@@ -98,8 +99,16 @@ async def _play_once(scenario: Scenario, *, out: Path | None, progress: Progress
         captured=len(experiment.recording.packets),
         dropped=experiment.recording.dropped,
         counted=experiment.recording.interface_packets,
-        artifacts=experiment.save(out / scenario.name, title) if out is not None else {},
     )
+    if out is None:
+        return result
+    about = About(
+        "testbed run",
+        f"testbed run {scenario.name}",
+        scenario.lesson if result.verdict is Verdict.PASS else result.why,
+        checks,
+    )
+    return replace(result, artifacts=experiment.save(out / scenario.name, title, about))
 
 
 def judge_experiment(scenario: Scenario, experiment: Experiment, during: list[Check]) -> list[Check]:

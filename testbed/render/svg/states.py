@@ -109,8 +109,9 @@ def _scale(canvas: Canvas, places: dict[int, float], origin_ns: int) -> None:
     for instant, x in places.items():
         told = wording.seconds(instant - origin_ns)
         half = len(told) * SMALL / 2
-        if x - half >= free and x + half <= WIDTH:
+        middle = min(x, WIDTH - half)
+        if middle - half >= free:
             canvas.path(f"M{number(x)} {number(canvas.y)}v4", "dim")
-            canvas.text(x, canvas.y + 16, told, "dim", small=True, anchor="middle")
-            free = x + half + CHAR
+            canvas.text(middle, canvas.y + 16, told, "dim", small=True, anchor="middle")
+            free = middle + half + CHAR
     canvas.y += 18

@@ -6,6 +6,7 @@
     connection  a connection as a page shows it
     segments    what is told of one segment: header, options, bytes
     files       captures to download, within the page where they are small
+    room        how much a page holds
     writing     the HTML: templates/, with one idea in each file of style and script
 
 The ladders on it are those of `testbed.render`.  It loads nothing; its script makes elements of text only.
@@ -14,9 +15,12 @@ The ladders on it are those of `testbed.render`.  It loads nothing; its script m
 from .connection import listed, shown
 from .content import CheckRow, Count, Download, Entry, Listed, Page, Shown
 from .files import Files
+from .room import LADDER, ROWS, fitting
 from .writing import write
 
 __all__ = [
+    "LADDER",
+    "ROWS",
     "CheckRow",
     "Count",
     "Download",
@@ -25,6 +29,7 @@ __all__ = [
     "Listed",
     "Page",
     "Shown",
+    "fitting",
     "listed",
     "shown",
     "write",

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -36,6 +37,7 @@ SCRIPTS: Final = (
     "zoom.js",
     "connections.js",
     "copying.js",
+    "saving.js",
     "start.js",
 )
 """The parts of the style sheet and of the script, in the order in which they are put together."""
@@ -52,11 +54,11 @@ def write(path: Path, page: Page) -> None:
 
 def pieces(page: Page) -> Iterator[str]:
     """The HTML, piece by piece: a page of many ladders is large."""
-    style = _joined(STYLES) + svg.style_sheet()
+    style, drawings = _joined(STYLES), svg.style_sheet()
     script = f"'use strict';(function () {{\n{_joined(SCRIPTS)}\n}})();"
     policy = (
-        f"default-src 'none'; script-src '{digest(script)}'; style-src '{digest(style)}'; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src '{digest(script)}'; "
+        f"style-src '{digest(style)}' '{digest(drawings)}'; base-uri 'none'; form-action 'none'"
     )
     stream = (
         _environment()
@@ -66,6 +68,7 @@ def pieces(page: Page) -> Iterator[str]:
             version=__version__,
             policy=policy,
             style=_markup(style),
+            drawings=_markup(drawings),
             script=_markup(script),
             definitions=_markup(svg.definitions()),
         )
@@ -127,12 +130,12 @@ def _markup(text: str) -> Markup:
 
 def _ladder(shown: Shown) -> Markup:
     assert shown.ladder is not None  # the template asks only then
-    return _markup(svg.inline(shown.ladder))
+    return _markup(svg.inline(replace(shown.ladder, title="")))
 
 
 def _narrow_ladder(shown: Shown) -> Markup:
     assert shown.ladder is not None
-    return _markup(svg.inline(shown.ladder, narrow=True))
+    return _markup(svg.inline(replace(shown.ladder, title=""), narrow=True))
 
 
 def _states(shown: Shown) -> Markup:

@@ -10,6 +10,7 @@ for (const section of all('.connection')) {
   zoomable(section);
 }
 all('.copy').forEach(copyable);
+all('[data-save]').forEach(savable);
 $('.close', inspector).addEventListener('click', release);
 for (const button of all('.step', inspector)) {
   button.addEventListener('click', () => { if (held) step(held[0], Number(button.dataset.step)); });

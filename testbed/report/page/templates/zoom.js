@@ -3,7 +3,7 @@
 const STEPS = [0.5, 0.67, 0.8, 1, 1.25, 1.5, 2, 3];
 
 function zoomable(section) {
-  const tools = $('.zoom', section);
+  const tools = $('.buttons', section);
   const pane = $('.pane', section);
   if (!tools || !pane) return;
   let at = -1; // as wide as the page
