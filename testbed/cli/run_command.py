@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import textwrap
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +20,7 @@ from rich.text import Text
 from ..errors import CapabilityError, UsageError
 from ..lab import Check, Verdict
 from ..render import escape, junit
+from ..report import page
 from ..scenarios import RunResult, Scenario, catalogue, find, run
 from ..scenarios import coverage as edges
 from .coverage_output import print_coverage, write_picture
@@ -97,6 +101,8 @@ def command(
         write_picture(coverage_svg, walked, "--coverage-svg")
     elif walked and out is not None:
         write_picture(out / "coverage.svg", walked, "--out")
+    if out is not None:
+        _write_page(out, results, names if not everything else ("--all",))
     if as_json:
         runs = [result.to_json(timeline=timeline) for result in results]
         document: dict[str, Any] = {"schema": "testbed.run/1", "runs": runs}
@@ -220,6 +226,27 @@ def _show_table(results: list[RunResult], seconds: float) -> None:
     longest = max(results, key=lambda result: result.seconds)
     out.print()
     out.print(f"{told}; {seconds:.1f} s, the longest ({longest.scenario}) {longest.seconds:.1f} s")
+
+
+def _write_page(out: Path, results: list[RunResult], asked: Sequence[str]) -> None:
+    """The page that leads to each run's."""
+    counts = Counter(result.verdict for result in results)
+    entries = [
+        page.Entry(
+            str(result.verdict),
+            result.scenario,
+            result.why,
+            f"{result.scenario}/index.html" if "page" in result.artifacts else "",
+        )
+        for result in results
+    ]
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+    command = shlex.join(("testbed", "run", *asked))
+    try:
+        made = page.Page("experiments", "testbed run", lead=told, command=command, entries=tuple(entries))
+        page.write(out / "index.html", made)
+    except OSError as error:
+        raise UsageError(f"--out {out}: {error.strerror}") from error
 
 
 def _write_junit(path: Path, results: list[RunResult]) -> None:

@@ -89,7 +89,9 @@ class Surveyed:
             kind=self._way.kind,
             lead=f"{counted(total, 'connection')}{': ' if endings else ''}{endings}",
             facts=tuple(f"{capture.file}: {capture.shape}" for capture in survey.captures),
-            problems=tuple(problem for capture in survey.captures for problem in capture.problems),
+            problems=tuple(
+                f"{capture.file}: {problem}" for capture in survey.captures for problem in capture.problems
+            ),
             command=self._way.command,
             downloads=self._files.download("capture.pcap", self._folder / "capture.pcap"),
             counts=tuple(

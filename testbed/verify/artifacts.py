@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from ..render import svg, terminal
-from ..render.ladder import Ladder, from_connection
+from ..render.ladder import from_connection
+from . import pages
 from .checks.table import Check
 from .outcome import Outcome
 from .stage import Stage
@@ -16,15 +17,6 @@ MOST_LADDERS: Final = 6
 MOST_SEGMENTS: Final = 60
 
 
-class _Telling:
-    """A packet that the outcome rests on, as a ladder marks one."""
-
-    def __init__(self, frame: int, check: Check, outcome: Outcome) -> None:
-        self.frame: int | None = frame
-        self.code = check.id
-        self.severity = "error" if outcome.verdict.bad else "warning" if outcome.verdict.complains else "info"
-
-
 def save(stage: Stage, check: Check, outcome: Outcome, folder: Path) -> dict[str, str]:
     """Write them into `folder`; returns what was written, by kind."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,29 +24,29 @@ def save(stage: Stage, check: Check, outcome: Outcome, folder: Path) -> dict[str
     assert stage.recording is not None  # the caller has cut
     files["capture"] = folder / "capture.pcap"
     stage.recording.save(files["capture"])
-    telling = [_Telling(frame, check, outcome) for frame in outcome.frames]
-    drawings: list[Ladder] = []
+    drawn: list[pages.Drawn] = []
     for peer in stage.peers:
         connection = stage.seen(peer).connection
-        if connection is None or len(drawings) >= MOST_LADDERS:
+        if connection is None or len(drawn) >= MOST_LADDERS:
             continue
-        frames = {exchange.segment.frame for exchange in connection.exchanges or ()}
-        drawings.append(
-            from_connection(
-                connection,
-                title=f"{check.id}, client {peer.number} of {len(stage.peers)}: {check.question}",
-                steps=stage.steps(peer),
-                kernel=stage.marks(peer),
-                findings=[mark for mark in telling if mark.frame in frames],
-                limit=MOST_SEGMENTS,
-            )
+        telling, marks = pages.telling(check, outcome, connection), stage.marks(peer)
+        ladder = from_connection(
+            connection,
+            title=f"{check.id}, client {peer.number} of {len(stage.peers)}: {check.question}",
+            steps=stage.steps(peer),
+            kernel=marks,
+            findings=telling,
+            limit=MOST_SEGMENTS,
         )
-    if drawings:
+        drawn.append(pages.Drawn(peer.number, connection, ladder, marks, telling))
+    if drawn:
         files["ladder"] = folder / "ladder.txt"
-        text = "\n".join(terminal.plain(ladder, COLUMNS) for ladder in drawings)
+        text = "\n".join(terminal.plain(one.ladder, COLUMNS) for one in drawn)
         files["ladder"].write_text(f"{outcome.verdict}: {outcome.what}\n\n{text}", encoding="utf-8")
         files["svg"] = folder / "ladder.svg"
-        files["svg"].write_text(svg.draw(drawings[0]), encoding="utf-8")
+        files["svg"].write_text(svg.draw(drawn[0].ladder), encoding="utf-8")
+    end_ns = max((packet.time_ns for packet in stage.recording.packets), default=0)
+    files["page"] = pages.write(folder, stage.plan, check, outcome, drawn, end_ns)
     if stage.targets:
         files["output"] = folder / "server.log"
         files["output"].write_text(stage.target.output, encoding="utf-8")

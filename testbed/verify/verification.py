@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import UsageError
-from . import report
+from . import pages, report
 from .checks import CHECKS, Check, missing
 from .dialogue import dialogue_of
 from .plan import Plan
@@ -88,11 +88,12 @@ SURVEY: Final = 1.5
 
 def _kept(done: Verification, out: Path) -> Verification:
     """Write the reports beside the captures."""
-    files = {"json": out / "report.json", "markdown": out / "report.md"}
+    files = {"json": out / "report.json", "markdown": out / "report.md", "page": out / "index.html"}
     done = replace(done, artifacts={"folder": str(out), **{kind: str(path) for kind, path in files.items()}})
     try:
         files["json"].write_text(json.dumps(report.to_json(done), indent=2) + "\n", encoding="utf-8")
         files["markdown"].write_text(report.markdown(done), encoding="utf-8")
+        pages.write_overview(files["page"], done)
     except OSError as error:
         raise UsageError(f"--out {out}: {error.strerror}") from None
     return done
