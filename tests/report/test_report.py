@@ -9,7 +9,6 @@ import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -120,46 +119,6 @@ def test_a_folder_has_the_report_and_what_belongs_to_each_connection(
     assert [c["id"] for c in document["connections"]] == [1, 2]
     assert "R. 11:11(0) ack 1" in (tmp_path / "out/connection-1.txt").read_text()
     assert "R. 11:11(0) ack 1" in (tmp_path / "out/connection-1.svg").read_text()
-
-
-class Seen(HTMLParser):
-    """What a page is made of."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def test_the_page_shows_the_connection_and_its_ladder(
-    survey_of: Callable[..., Survey], mixed: Path, tmp_path: Path
-) -> None:
-    folder.write(tmp_path / "out", lambda: [mixed], survey_of(mixed), "")
-    seen = Seen()
-    seen.feed((tmp_path / "out/index.html").read_text())
-    (image,) = (attributes for tag, attributes in seen.tags if tag == "img")
-    assert (tmp_path / "out" / str(image["src"])).exists()
-    assert "2 connections: 1 reset, 1 orderly" in seen.text
-    assert "The client reset the connection in frame 9" in seen.text
-
-
-def test_nothing_in_a_name_becomes_markup(survey_of: Callable[..., Survey], tmp_path: Path) -> None:
-    text = tmp_path / "<b>&\x1b[2J.txt"
-    text.write_text(CALL.replace("localhost.63318", "<script>.63318"))
-    survey = survey_of(text)
-    folder.write(tmp_path / "out", lambda: [text], survey, "")
-    seen = Seen()
-    page = (tmp_path / "out/index.html").read_text()
-    seen.feed(page)
-    assert "\x1b" not in page
-    assert [tag for tag, _ in seen.tags if tag in ("b", "script")] == []
-    assert [attributes["src"] for tag, attributes in seen.tags if tag == "img"] == ["connection-1.svg"]
 
 
 def packets(path: Path) -> list[Packet]:

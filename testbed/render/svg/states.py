@@ -42,6 +42,7 @@ def draw(changes: Sequence[Change], origin_ns: int, end_ns: int) -> str:
     if not changes:
         return ""
     ordered = sorted(changes, key=lambda change: change.time_ns)
+    end_ns = max(end_ns, ordered[-1].time_ns)
     canvas = Canvas()
     canvas.y = MARGIN
     places = _places([*(change.time_ns for change in ordered), end_ns])
@@ -80,9 +81,9 @@ def _line(
 ) -> None:
     middle = canvas.y + LINE / 2
     canvas.text(NAMES - 10, middle + 4, name, "dim", small=True, anchor="end")
-    ends = [change.time_ns for change in changes[1:]] + [max(end_ns, changes[-1].time_ns)]
+    ends = [change.time_ns for change in changes[1:]] + [end_ns]
     for change, until in zip(changes, ends, strict=True):
-        left, right = places[change.time_ns], places.get(until, places[end_ns])
+        left, right = places[change.time_ns], places[until]
         told = safe(f"{name}: {change.state} for {wording.span(until - change.time_ns)} ({change.witness})")
         if change.state == "CLOSED":
             canvas.path(f"M{number(left)} {number(middle - BAR / 2 - 2)}v{BAR + 4}", "plain")

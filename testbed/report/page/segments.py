@@ -98,8 +98,10 @@ def moment(time_ns: int) -> str:
         day = datetime.fromtimestamp(whole, UTC)
     except (OverflowError, ValueError, OSError):
         return f"{whole} s since 1970"
-    form = "%H:%M:%S" if 0 <= time_ns < DATED else "%Y-%m-%d %H:%M:%S"
-    return f"{day.strftime(form)}.{rest // 1000:06d}" + (" UTC" if time_ns >= DATED else "")
+    undated = 0 <= time_ns < DATED
+    return f"{day.strftime('%H:%M:%S' if undated else '%Y-%m-%d %H:%M:%S')}.{rest // 1000:06d}" + (
+        "" if undated else " UTC"
+    )
 
 
 def flag_names(flags: int) -> str:

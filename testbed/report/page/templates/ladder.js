@@ -48,8 +48,10 @@ function inspectable(section) {
     if (first) first.setAttribute('tabindex', '0');
   }
   const over = (event) => event.target.closest && event.target.closest('.segment');
+  let place = '';
   pane.addEventListener('pointerover', (event) => {
-    const segment = event.pointerType !== 'touch' && over(event);
+    const moved = place !== (place = event.clientX + ' ' + event.clientY); // else the page moved under it
+    const segment = moved && event.pointerType !== 'touch' && over(event);
     if (segment) inspect(section, segment.dataset.frame);
   });
   pane.addEventListener('pointerleave', () => {
