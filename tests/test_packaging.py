@@ -111,7 +111,11 @@ def test_wheel_holds_every_module(wheel: Path) -> None:
         f"testbed/servers/{file.relative_to(ROOT / 'servers').as_posix()}"
         for file in (ROOT / "servers").rglob("*.py")
     }
-    assert modules <= files_in(wheel)
+    parts = {
+        f"testbed/{file.relative_to(ROOT / 'testbed').as_posix()}"
+        for file in (ROOT / "testbed" / "report" / "page" / "templates").iterdir()
+    }
+    assert len(parts) > 10 and modules | parts <= files_in(wheel)
     assert "testbed/py.typed" in files_in(wheel)
 
 
@@ -147,6 +151,12 @@ def test_sdist_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
 def test_installed_command_answers(installed: Path, tmp_path: Path) -> None:
     printed = run([sys.executable, "-m", "testbed", "--version"], tmp_path, path=installed)
     assert __version__ in printed
+
+
+def test_installed_command_writes_a_page(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "call.txt").write_text("19:37:10 IP a.1 > b.80: Flags [S], seq 1, win 9, length 0\n")
+    run([sys.executable, "-m", "testbed", "explain", "call.txt", "--out", "out"], tmp_path, path=installed)
+    assert "a:1" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
 
 
 def test_users_own_servers_stay_theirs(installed: Path, project: Path) -> None:

@@ -67,7 +67,12 @@ def test_a_leak_fails_with_diff_ladder_and_capture(project: pytest.Pytester) -> 
         ]
     )
     (folder,) = (project.path / "tcp-artifacts").iterdir()
-    assert {path.name for path in folder.iterdir()} == {"capture.pcap", "ladder.svg", "ladder.txt"}
+    assert {path.name for path in folder.iterdir()} == {
+        "capture.pcap",
+        "index.html",
+        "ladder.svg",
+        "ladder.txt",
+    }
 
 
 def test_a_state_that_never_comes_fails_the_test(project: pytest.Pytester) -> None:

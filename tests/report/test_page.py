@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -204,3 +205,14 @@ def test_a_page_has_room_for_so_much() -> None:
 def test_an_empty_page_is_one() -> None:
     seen = Seen("".join(pieces(Page("nothing", "testbed explain"))))
     assert "nothing" in seen.text and not [tag for tag, _ in seen.tags if tag == "table"][1:]
+
+
+def test_who_asks_for_no_page_does_not_wait_for_its_templates() -> None:
+    program = (
+        "import sys, testbed.cli.explain_command, testbed.lab.lab, testbed.pytest_plugin\n"
+        "print('jinja2' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "False\n"

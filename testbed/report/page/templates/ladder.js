@@ -1,30 +1,45 @@
 // Segments of a ladder: a pointer shows one, a click or the focus holds it, keys move from one to the next.
 
 let held = null; // [section, frame]
+const drawings = new Map(); // of each section: its drawings, and each one's segments by frame
 
-function segmentsOf(section) {
-  return all('.segment', all('svg.ladder', section).find((drawing) => drawing.getClientRects().length));
+function drawingsOf(section) {
+  if (!drawings.has(section)) {
+    drawings.set(section, all('svg.ladder', section).map((drawing) => [
+      drawing, new Map(all('.segment', drawing).map((segment) => [segment.dataset.frame, segment])),
+    ]));
+  }
+  return drawings.get(section);
 }
 
-function segmentAt(section, frame) {
-  return segmentsOf(section).find((segment) => segment.dataset.frame === String(frame));
+function segmentsOf(section) {
+  const [, segments] = drawingsOf(section).find(([drawing]) => drawing.getClientRects().length) || [null, new Map()];
+  return segments;
+}
+
+function mark(chosen) {
+  if (!held) return;
+  for (const [, segments] of drawingsOf(held[0])) {
+    const segment = segments.get(held[1]);
+    if (segment) segment.classList.toggle('chosen', chosen);
+  }
 }
 
 function hold(section, frame) {
-  for (const segment of all('.segment.chosen')) segment.classList.remove('chosen');
-  held = [section, String(frame)];
-  for (const segment of all('.segment[data-frame="' + Number(frame) + '"]', section)) segment.classList.add('chosen');
+  mark(false);
+  held = [section, frame];
+  mark(true);
   inspect(section, frame);
 }
 
 function release() {
-  for (const segment of all('.segment.chosen')) segment.classList.remove('chosen');
+  mark(false);
   held = null;
   inspector.hidden = true;
 }
 
 function go(section, frame) {
-  const segment = segmentAt(section, frame);
+  const segment = segmentsOf(section).get(frame);
   if (!segment) return;
   segment.focus({ preventScroll: true });
   segment.scrollIntoView({ block: 'center', inline: 'nearest' });
@@ -32,8 +47,9 @@ function go(section, frame) {
 
 function step(section, by) {
   const segments = segmentsOf(section);
-  const at = held && held[0] === section ? segments.findIndex((one) => one.dataset.frame === held[1]) : -1;
-  const next = segments[Math.max(0, Math.min(segments.length - 1, at + by))];
+  const frames = Array.from(segments.keys());
+  const at = held && held[0] === section ? frames.indexOf(held[1]) : -1;
+  const next = segments.get(frames[Math.max(0, Math.min(frames.length - 1, at + by))]);
   if (next) {
     next.focus({ preventScroll: true });
     next.scrollIntoView({ block: 'nearest', inline: 'nearest' });
@@ -43,9 +59,11 @@ function step(section, by) {
 function inspectable(section) {
   const pane = $('.pane', section);
   if (!pane) return;
+  const entry = new Map(); // of each drawing: the segment that the Tab key comes to
   for (const drawing of all('svg.ladder', pane)) {
     const first = $('.segment', drawing);
     if (first) first.setAttribute('tabindex', '0');
+    entry.set(drawing, first);
   }
   const over = (event) => event.target.closest && event.target.closest('.segment');
   let place = '';
@@ -65,7 +83,8 @@ function inspectable(section) {
   pane.addEventListener('focusin', (event) => {
     const segment = over(event);
     if (!segment) return;
-    for (const other of all('.segment[tabindex="0"]', segment.ownerSVGElement)) other.setAttribute('tabindex', '-1');
+    entry.get(segment.ownerSVGElement).setAttribute('tabindex', '-1');
+    entry.set(segment.ownerSVGElement, segment);
     segment.setAttribute('tabindex', '0');
     hold(section, segment.dataset.frame);
   });
