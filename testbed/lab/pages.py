@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..findings import Finding, describe
-from ..render.ladder import Ladder, from_connection
+from ..render.ladder import Ladder, StateMark, from_connection
 from ..render.wording import counted
 from ..report import page
+from .account import SIDES
 from .judgement import Check, worst
 from .live import LiveConnection
 
@@ -66,7 +67,7 @@ def page_of(experiment: Experiment, title: str, about: About, folder: Path) -> p
                 story=describe(connection, experiment.evidence_on(connection), ()),
                 findings=findings,
                 ladder=_ladder(experiment, connection, findings),
-                kernel=connection.account.marks,
+                kernel=_kernel(connection),
                 end_ns=recording.packets[-1].time_ns,
             )
             for number, connection, findings in listed
@@ -74,6 +75,16 @@ def page_of(experiment: Experiment, title: str, about: About, folder: Path) -> p
         ),
         more=f"{counted(left, 'more connection')} in the capture" if left > 0 else "",
     )
+
+
+def _kernel(connection: LiveConnection) -> Iterator[StateMark]:
+    """The kernel's states, each end's until it handed its socket over and nobody saw what came then."""
+    account = connection.account
+    yield from account.marks
+    for side in SIDES:
+        chain, told = account.transitions[side], account.states(side)
+        if chain and account.handed_over(chain[-1]) and told[-1:] == [str(chain[-1].before)]:
+            yield StateMark(chain[-1].time_ns, side, "", "tracepoint")
 
 
 def _segments(connection: LiveConnection) -> int:

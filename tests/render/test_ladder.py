@@ -146,6 +146,16 @@ def test_a_sample_that_a_segment_overtook_is_not_drawn() -> None:
     assert len(witnesses([StateMark(at(1010), "client", "ESTABLISHED", "tracepoint")])[1]) == 1
 
 
+def test_a_state_between_two_that_one_segment_went_through_is_not_drawn_after_it() -> None:
+    closed = FOUR_WAY.replace("1020 < . 1:1(0) ack 2\n", "")
+    told = StateMark(at(5010), "client", "FIN_WAIT_2", "tracepoint")
+    drawn = ladder.from_connection(connection_of(closed), kernel=[told])
+    assert not [row for row in drawn.rows if isinstance(row, StateRow)]
+    assert [arrow.client_state for arrow in arrows(drawn)][-3:] == ["FIN_WAIT_1", "TIME_WAIT", "TIME_WAIT"]
+    late = ladder.from_connection(connection_of(closed), kernel=[told._replace(time_ns=at(50_000))])
+    assert [row.state for row in late.rows if isinstance(row, StateRow)] == ["FIN_WAIT_2"], "that is news"
+
+
 def long_connection(segments: int) -> str:
     lines = ["0 > S 0:0(0)", "20 < S. 0:0(0) ack 1", "30 > . 1:1(0) ack 1"]
     lines += [f"{100 * (n + 1)} > P. {1 + n}:{2 + n}(1) ack 1" for n in range(segments)]

@@ -14,6 +14,7 @@ from ...errors import UsageError
 from ...tcp.connection import Connection, Exchange, Opening
 from ...tcp.endpoint import Endpoint
 from ...tcp.notes import names
+from ...tcp.states import EDGES
 from ...tcp.transcript import line_of
 from .missing import missing_fin
 from .model import Arrow, Gap, GhostArrow, Ladder, Omitted, Row, StateRow, StepRow, Witness
@@ -30,6 +31,9 @@ says so is captured), and a state shorter than this into which no segment fell i
 STALE_NS = 20_000_000
 """A sample of the socket tables takes up to 10 ms: one that tells the state which the end left less
 than this ago was overtaken by the segment."""
+
+STEPS = {(str(edge.state), str(edge.next)) for edge in EDGES}
+"""From which state to which RFC 9293 knows a way."""
 
 
 def from_connection(
@@ -194,13 +198,24 @@ class _Rows:
             self._confirm(side, state)
         elif upcoming is not None and upcoming <= soon and self.wire[side][self.next] == state:
             self.early[side] = state
-        elif not self._passing(index, soon if upcoming is None else min(soon, upcoming)) and not (
-            mark.witness != "tracepoint"
-            and state == self.left.get(side, ("", 0))[0]
-            and mark.time_ns - self.left[side][1] < STALE_NS
+        elif not (
+            self._passing(index, soon if upcoming is None else min(soon, upcoming)) or self._overtaken(mark)
         ):
             self._enter(side, state, "kernel", mark.time_ns)
             self._add(StateRow(mark.time_ns, side, state, "kernel"))
+
+    def _overtaken(self, mark: StateMark) -> bool:
+        """Whether the segment that brought this end where it is was captured before the kernel's word came.
+
+        A sample may be of before it.  And a segment may take an end through two states at once, as FIN and
+        ACK do from FIN_WAIT_1 to TIME_WAIT: the kernel names the one between them.
+        """
+        before, since_ns = self.left.get(mark.side, ("", 0))
+        age = mark.time_ns - since_ns
+        if mark.state == before:
+            return mark.witness != "tracepoint" and age < STALE_NS
+        edges = {(before, mark.state), (mark.state, self.state[mark.side][0])}
+        return age < TOGETHER_NS and edges <= STEPS
 
     def _passing(self, index: int, until: int) -> bool:
         """Whether the kernel tells this end's next state before `until`."""

@@ -25,7 +25,10 @@ MARGIN = 8
 
 
 class Change(NamedTuple):
-    """A state that a witness saw one end come to: ``wire``, ``tracepoint``, ``sock_diag``, ``psutil``."""
+    """A state that a witness saw one end come to: ``wire``, ``tracepoint``, ``sock_diag``, ``psutil``.
+
+    state  "" from where on it saw nothing more
+    """
 
     time_ns: int
     side: Side
@@ -85,6 +88,8 @@ def _line(
     for change, until in zip(changes, ends, strict=True):
         left, right = places[change.time_ns], places[until]
         told = safe(f"{name}: {change.state} for {wording.span(until - change.time_ns)} ({change.witness})")
+        if not change.state:
+            continue
         if change.state == "CLOSED":
             canvas.path(f"M{number(left)} {number(middle - BAR / 2 - 2)}v{BAR + 4}", "plain")
             continue
