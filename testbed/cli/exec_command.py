@@ -22,6 +22,7 @@ from ..report import folder
 from ..report.surveyed import Way
 from .telling import as_text, print_survey
 
+LOOPBACK_MTU = 65536
 TOLD = 10
 """Connections with findings that are told after the command, at most."""
 
@@ -47,7 +48,7 @@ class _WithFilter(click.Command):
 @click.option(
     "--mtu",
     type=click.IntRange(68, 65536),
-    default=65536,
+    default=LOOPBACK_MTU,
     show_default=True,
     help="MTU of the private loopback, in bytes.",
 )
@@ -122,17 +123,29 @@ def command(
             if recorded.problem:
                 click.echo(f"testbed: the capture ended before the command: {recorded.problem}", err=True)
             if out is not None:
-                way = Way("testbed exec", _again(net, interface, out, wanted, argv), [str(path)])
+                command_line = _again(net, interface, mtu, out, fail_on, wanted, argv)
+                way = Way("testbed exec", command_line, [str(path)], shlex.join(argv))
                 text = as_text(survey, told)
                 for remark in folder.write(out, lambda: [str(path)], survey, text, way=way):
                     click.echo(f"testbed: {remark}", err=True)
             return recorded.status or _verdict(survey, fail_on, recorded.live.complete)
 
 
-def _again(net: str, interface: str | None, out: Path, wanted: Sequence[str], argv: Sequence[str]) -> str:
-    """The command line, as short as it can be."""
-    host = ("--net", "host", "-i", interface, *wanted) if net == "host" and interface is not None else ()
-    return shlex.join(("testbed", "exec", *host[:4], "--out", str(out), *host[4:], "--", *argv))
+def _again(
+    net: str,
+    interface: str | None,
+    mtu: int,
+    out: Path,
+    fail_on: str | None,
+    wanted: Sequence[str],
+    argv: Sequence[str],
+) -> str:
+    """The command line, with what was chosen alone."""
+    words = ["testbed", "exec", "--out", str(out)]
+    words += ["--fail-on", fail_on] if fail_on is not None else []
+    words += ["--mtu", str(mtu)] if mtu != LOOPBACK_MTU else []
+    words += ["--net", net, "-i", interface, *wanted] if interface is not None else []
+    return shlex.join([*words, "--", *argv])
 
 
 def _filter_and_command(argv: tuple[str, ...], dashed: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -122,6 +122,7 @@ def command(
             way = _way(files, numbers)
             for remark in folder.write(out, sources.open, survey, as_text(survey, told), numbers, way=way):
                 click.echo(f"testbed: {remark}", err=True)
+            click.echo(f"testbed: {out / 'index.html'} shows it", err=True)
     if fail_on is None:
         return 0
     if not survey.chosen:
@@ -133,7 +134,7 @@ def command(
 def _way(files: Sequence[str], numbers: Sequence[int]) -> Way:
     """How to come to the same page again; what came through standard input is gone."""
     if "-" in files:
-        return Way("testbed explain")
+        return Way("testbed explain", title="" if len(files) > 1 else "standard input")
     asked = [word for number in numbers for word in ("--connection", str(number))]
     return Way("testbed explain", shlex.join(("testbed", "explain", *files, *asked)), files)
 

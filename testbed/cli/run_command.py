@@ -8,6 +8,7 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -244,6 +245,9 @@ def _write_page(out: Path, results: list[RunResult], asked: Sequence[str]) -> No
     command = shlex.join(("testbed", "run", *asked))
     try:
         made = page.Page("experiments", "testbed run", lead=told, command=command, entries=tuple(entries))
+        if (out / "coverage.svg").exists():
+            edges_walked = page.Download("the edges of the state machine", "coverage.svg", "coverage.svg")
+            made = replace(made, downloads=(edges_walked,))
         page.write(out / "index.html", made)
     except OSError as error:
         raise UsageError(f"--out {out}: {error.strerror}") from error

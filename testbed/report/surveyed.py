@@ -23,6 +23,7 @@ class Way(NamedTuple):
     """How the survey came about, for a page to say it.
 
     kind      the command: ``testbed explain``
+    title     what was looked at; "": the captures
     command   all of it, to run it again; "" where it cannot be
     captures  the files that `testbed explain` tells the connections of
     """
@@ -30,6 +31,7 @@ class Way(NamedTuple):
     kind: str
     command: str = ""
     captures: Sequence[str] = ()
+    title: str = ""
 
 
 def drawn(told: Iterable[Explained]) -> set[int]:
@@ -85,7 +87,7 @@ class Surveyed:
         endings = ", ".join(f"{count:,} {ending}" for ending, count in rows.endings)
         left = survey.chosen - len(survey.told)
         return page.Page(
-            title=_title([PurePath(capture.file).name for capture in survey.captures]),
+            title=self._way.title or _title([PurePath(capture.file).name for capture in survey.captures]),
             kind=self._way.kind,
             lead=f"{counted(total, 'connection')}{': ' if endings else ''}{endings}",
             facts=tuple(f"{capture.file}: {capture.shape}" for capture in survey.captures),

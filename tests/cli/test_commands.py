@@ -17,6 +17,8 @@ from testbed.scenarios import catalogue
 from testbed.wire.pcap import PcapWriter
 from testbed.wire.segment import Packet
 
+from ..report.seen import Seen
+
 ETHERNET = 1
 
 
@@ -228,6 +230,10 @@ def test_the_edges_that_a_run_walked(live: None, tmp_path: Path) -> None:
     assert row["standing"] == "walked"
     assert row["wire"] == ["connect-abandoned"]
     assert (tmp_path / "coverage.svg").is_file()
+    overview = Seen((tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert overview.attributes("href") == ["coverage.svg", "connect-abandoned/index.html"]
+    page = Seen((tmp_path / "connect-abandoned" / "index.html").read_text(encoding="utf-8"))
+    assert "testbed run connect-abandoned" in page.text and "SYN_SENT" in page.text
     assert "coverage" not in json.loads(testbed("run", "refused", "--json").stdout)
 
 

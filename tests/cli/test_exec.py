@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ..report.seen import Seen
 from .test_commands import testbed
 
 PORT = 7777
@@ -84,6 +86,9 @@ def test_connections_that_are_closed(program: list[str], tmp_path: Path) -> None
         "report.json",
         "report.txt",
     ]
+    page = Seen((tmp_path / "out/index.html").read_text(encoding="utf-8"))
+    assert f"--fail-on warning -- {shlex.join(program)} closes 0 0" in page.text
+    assert page.text.count("TIME_WAIT") >= 3, "each of them is drawn, as there is room"
     again = testbed("explain", "--json", str(tmp_path / "out/capture.pcap"))
     assert json.loads(again.stdout)["connections"] == document["connections"]
 

@@ -20,6 +20,7 @@ import pytest
 from testbed import explain
 from testbed.verify.checks import CHECKS
 
+from ..report.seen import Seen
 from .test_commands import one_line, testbed
 
 MARK = "TESTBED_TEST_RUN"
@@ -228,6 +229,12 @@ def test_files(written: tuple[Path, dict[str, object], str]) -> None:
     ladder = (out / "close-back" / "ladder.txt").read_text()
     assert "CLOSE_WAIT" in ladder and "client.shutdown(SHUT_WR)" in ladder
     assert "listening on" in (out / "close-back" / "server.log").read_text()
+    overview, page = (
+        Seen((folder / "index.html").read_text(encoding="utf-8")) for folder in (out, out / "close-back")
+    )
+    assert "close-back/index.html" in overview.attributes("href")
+    assert "1 pass, 1 skipped, 1 fail" in overview.text
+    assert "CLOSE_WAIT" in page.text and "--check close-back" in page.text
 
 
 def test_junit(written: tuple[Path, dict[str, object], str]) -> None:

@@ -6,6 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 
 from hypothesis import given
+from hypothesis import strategies as st
 
 from testbed.render import svg
 from testbed.render.ladder import Arrow, Gap, Ladder, StateRow, StepRow
@@ -108,3 +109,34 @@ def test_nothing_is_drawn_outside_the_picture() -> None:
         assert left >= 0
         assert left + length <= width
         assert 0 < y < height
+
+
+@given(ladders, st.booleans())
+def test_a_part_of_a_page_is_well_formed_and_names_its_segments(drawn: Ladder, narrow: bool) -> None:
+    root = ET.fromstring(svg.inline(drawn, narrow=narrow))
+    assert {element.tag for element in root.iter()} <= DRAWN
+    frames = [group.attrib["data-frame"] for group in root.iter("g") if "data-frame" in group.attrib]
+    assert frames == [str(row.frame) for row in drawn.rows if isinstance(row, Arrow) and row.frame]
+
+
+def test_the_narrow_one_says_the_same_within_a_telephone() -> None:
+    narrow = ET.fromstring(svg.inline(missing_fin(), narrow=True))
+    assert float(narrow.attrib["width"]) <= 360
+    said = " ".join("".join(element.itertext()) for element in narrow.iter("text"))
+    for text in ("F. 105:105(0) ack 255", "8  0.002012", "CLOSE_WAIT", "15.0 s of silence", "▲ missing-fin"):
+        assert text in said
+    for element in narrow.iter("text"):
+        x = float(element.attrib["x"])
+        small = "small" in element.attrib["class"]
+        length = len("".join(element.itertext())) * (svg.SMALL if small else svg.CHAR)
+        left = x - {"end": length, "middle": length / 2}.get(element.attrib.get("text-anchor", ""), 0)
+        assert left >= 0 and left + length <= float(narrow.attrib["width"])
+
+
+def test_each_segment_tells_its_frame_and_time_where_a_pointer_rests() -> None:
+    root = ET.fromstring(svg.draw(missing_fin()))
+    told = [str(group[0].text) for group in root.iter(NS + "g") if group.find(NS + "title") is not None]
+    assert len(told) == 13
+    assert told[7] == (
+        "frame 8, 0.002012 s, client to server: F. 105:105(0) ack 255; FIN_WAIT_1 / CLOSE_WAIT"
+    )

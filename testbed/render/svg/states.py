@@ -22,6 +22,8 @@ NAMES = 17 * SMALL
 """Pixels for a line's name: ``client tracepoint``."""
 LINE, BAR = 26, 16
 MARGIN = 8
+TAIL = 40
+"""Pixels by which a state that lasted until the end goes on: it did not end there."""
 
 
 class Change(NamedTuple):
@@ -70,7 +72,7 @@ def _places(times: Sequence[int]) -> dict[int, float]:
     at = 0.0
     for instant, weight in zip(instants, weights, strict=True):
         at += weight
-        places[instant] = NAMES + at / whole * (WIDTH - NAMES - MARGIN)
+        places[instant] = NAMES + at / whole * (WIDTH - NAMES - MARGIN - TAIL)
     return places
 
 
@@ -86,7 +88,7 @@ def _line(
     canvas.text(NAMES - 10, middle + 4, name, "dim", small=True, anchor="end")
     ends = [change.time_ns for change in changes[1:]] + [end_ns]
     for change, until in zip(changes, ends, strict=True):
-        left, right = places[change.time_ns], places[until]
+        left, right = places[change.time_ns], places[until] + (TAIL if until == end_ns else 0)
         told = safe(f"{name}: {change.state} for {wording.span(until - change.time_ns)} ({change.witness})")
         if not change.state:
             continue
