@@ -382,8 +382,9 @@ class _Drawing:
 
     def _step(self, row: StepRow) -> Iterator[Line]:
         self.used.add("step")
-        text = self._visible(row.text)
-        for first, line in _with_first(wrap(text, self.lane - 3)):
+        lines = wrap(self._visible(row.text), self.lane - 3)
+        middle = max(0, (self.lane - max(map(cells, lines)) - 2) // 2)
+        for first, line in _with_first(lines):
             mark = self.glyphs.step if first else " "
             stamp = row.time_ns if first else None
             if row.side == "client":
@@ -391,8 +392,7 @@ class _Drawing:
             elif row.side == "server":
                 lane = [(" " * (self.lane - 2 - cells(line)), "plain"), (f"{line} {mark}", "step")]
             else:
-                before = max(0, (self.lane - cells(line) - 2) // 2)
-                lane = [(" " * before, "plain"), (f"{mark} {line}", "step")]
+                lane = [(" " * middle, "plain"), (f"{mark} {line}", "step")]
             yield self._line(lane, time_ns=stamp)
 
     def _beneath(self, text: str, style: str, offset: int) -> Iterator[Line]:

@@ -267,6 +267,11 @@ def test_it_is_read_on_a_telephone(browser: Browser, site: Path) -> None:
         assert box is not None
         scale = box["width"] / float(str(ladder.get_attribute("width")))
         assert scale * 11 >= 10, "CSS pixels of its smallest letters"
+        page.get_by_role("button", name="larger").locator("visible=true").tap()
+        larger = ladder.bounding_box()
+        assert larger is not None and larger["width"] > box["width"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, "it is the ladder that scrolls"
+        page.get_by_role("button", name="fit").locator("visible=true").tap()
         page.locator("svg.narrow .segment:visible").nth(1).tap()
         assert page.locator("#inspector h2").inner_text() == "frame 10"
 
