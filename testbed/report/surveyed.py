@@ -13,6 +13,7 @@ from ..explanation.survey import Survey
 from ..findings import Severity, rule
 from ..render.ladder import Ladder
 from ..render.wording import counted
+from ..tcp.connection import Connection
 from . import page
 
 NAMED: Final = 3
@@ -49,6 +50,7 @@ class Surveyed:
         self._folder = folder
         self._survey = survey
         self._way = way
+        self._told = {one.id: one for one in survey.told}
         self._shown: dict[int, page.Shown] = {}
 
     @property
@@ -58,30 +60,27 @@ class Surveyed:
 
     def draw(self, explained: Explained, ladder: Ladder) -> None:
         """Show one of its connections, which has its segments."""
-        number = explained.id
+        self._show(explained.id, explained.connection, ladder)
+
+    def _show(self, number: int, connection: Connection, ladder: Ladder | None, remark: str = "") -> None:
+        """What is told of it rests on all that was known at the end."""
+        told = self._told[number]
         self._shown[number] = page.shown(
             number,
-            explained.connection,
-            story=explained.story,
-            findings=explained.findings,
+            connection,
+            story=told.story,
+            findings=told.findings,
             ladder=ladder,
-            end_ns=explained.evidence.end_ns,
+            end_ns=told.evidence.end_ns,
+            remark=remark,
             command=self._telling(number),
         )
 
     def finished(self, remarks: Mapping[int, str]) -> page.Page:
         """The page; `remarks` say why a connection has no ladder."""
         survey = self._survey
-        for one in survey.told:
-            if one.id in remarks:
-                self._shown[one.id] = page.shown(
-                    one.id,
-                    one.connection,
-                    story=one.story,
-                    findings=one.findings,
-                    end_ns=one.evidence.end_ns,
-                    remark=remarks[one.id],
-                )
+        for number, remark in remarks.items():
+            self._show(number, self._told[number].connection, None, remark)
         rows = survey.tally.rows()
         total = survey.tally.connections
         endings = ", ".join(f"{count:,} {ending}" for ending, count in rows.endings)

@@ -60,18 +60,15 @@ def pieces(page: Page) -> Iterator[str]:
         f"default-src 'none'; script-src '{digest(script)}'; "
         f"style-src '{digest(style)}' '{digest(drawings)}'; base-uri 'none'; form-action 'none'"
     )
-    stream = (
-        _environment()
-        .get_template("page.html")
-        .stream(
-            page=page,
-            version=__version__,
-            policy=policy,
-            style=_markup(style),
-            drawings=_markup(drawings),
-            script=_markup(script),
-            definitions=_markup(svg.definitions()),
-        )
+    template = _environment().get_template("page.html")
+    stream = template.stream(
+        page=page,
+        version=__version__,
+        policy=policy,
+        style=_markup(style),
+        drawings=_markup(drawings),
+        script=_markup(script),
+        definitions=_markup(svg.definitions()),
     )
     stream.enable_buffering(PIECE)
     yield from stream
@@ -105,15 +102,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    filters: tuple[Callable[[Any], object], ...] = (
-        _ladder,
-        _narrow_ladder,
-        _states,
-        _embedded,
-        rule,
-        wording.span,
-    )
-    made.filters |= {one.__name__.lstrip("_"): one for one in filters}
+    made.filters |= {one.__name__.lstrip("_"): one for one in FILTERS}
     return made
 
 
@@ -128,14 +117,9 @@ def _markup(text: str) -> Markup:
     return Markup(text)  # noqa: S704 - what is escaped where it is made
 
 
-def _ladder(shown: Shown) -> Markup:
+def _ladder(shown: Shown, *, narrow: bool = False) -> Markup:
     assert shown.ladder is not None  # the template asks only then
-    return _markup(svg.inline(replace(shown.ladder, title="")))
-
-
-def _narrow_ladder(shown: Shown) -> Markup:
-    assert shown.ladder is not None
-    return _markup(svg.inline(replace(shown.ladder, title=""), narrow=True))
+    return _markup(svg.inline(replace(shown.ladder, title=""), narrow=narrow))
 
 
 def _states(shown: Shown) -> Markup:
@@ -147,9 +131,8 @@ def _embedded(value: object) -> Markup:
     return _markup(embedded(value))
 
 
-FILTERS: Final[tuple[Callable[[Any], object], ...]] = (
+FILTERS: Final[tuple[Callable[..., object], ...]] = (
     _ladder,
-    _narrow_ladder,
     _states,
     _embedded,
     rule,
