@@ -233,9 +233,10 @@ def _save(lab: Lab, folder: Path, item: pytest.Item, report: pytest.TestReport) 
     from .errors import Error
     from .lab.pages import About
 
-    lead = f"{report.outcome}: {report.longreprtext.strip().splitlines()[-1]}" if report.failed else ""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    why = crash.message.partition("\n")[0] if report.failed and crash else ""
     try:
-        about = About("pytest", shlex.join(("pytest", item.nodeid)), lead)
+        about = About("pytest", shlex.join(("pytest", item.nodeid)), why or report.outcome)
         lab.experiment.save(folder, item.name, about)
     except (Error, OSError) as error:
         return f"(nothing kept: {error})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -15,15 +14,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium; skips with the remedy where it is not.  As root it has no sandbox of its own."""
+    """Chromium, which Playwright starts without its sandbox, as root needs; skips where it is not."""
     sync_api = pytest.importorskip(
         "playwright.sync_api", reason="playwright is not installed: ci/setup --tests"
     )
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("there is no chromium here; install it: apt-get install chromium, or ci/setup --tests")
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=options)
+        chromium = playwright.chromium.launch(executable_path=program)
         yield chromium
         chromium.close()

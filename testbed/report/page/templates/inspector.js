@@ -33,6 +33,6 @@ function inspect(section, frame) {
   }));
   const bytes = $('.bytes', inspector);
   bytes.hidden = !told.bytes;
+  inspector.hidden = false; // the dump is as wide as there is room
   dump(bytes, bytesOf(told.bytes), told.header, told.left);
-  inspector.hidden = false;
 }
