@@ -150,7 +150,7 @@ def test_no_line_is_excused_that_is_not_there() -> None:
 def segments_in(ladder: str) -> Counter[str]:
     """The segments on a ladder, by direction.  The order of both ends' probes is not always the same."""
     segment = r"[SFRP.]+ \d+:\d+\(\d+\)(?: ack \d+)?(?:  keep-alive(?:-ack)?)?"
-    arrows = re.findall(rf"[┊┃](◀?)─* ({segment})", ladder)
+    arrows = re.findall(rf"[┊┃](◀?)─* ((?>{segment}))(?!  never sent)", ladder)
     return Counter(f"{'<' if left else '>'} {segment}" for left, segment in arrows)
 
 

@@ -55,7 +55,7 @@ class _WithFilter(click.Command):
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Capture its TCP, explain it, and write report, capture and ladders to DIR.",
+    help="Capture its TCP, explain it, and write report, page, capture and ladders to DIR.",
 )
 @click.option(
     "--fail-on",

@@ -47,7 +47,7 @@ from .telling import as_text, print_survey
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write the report to DIR, and of each connection with findings its ladder and its packets.",
+    help="Write the report to DIR, a page of it, and the ladder and packets of what has findings.",
 )
 @click.option(
     "--junit",

@@ -48,7 +48,9 @@ STYLE = {
     help="A private network for each, or the machine's own loopback.",
 )
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), help="Write captures and ladders to DIR."
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write captures, ladders and pages to DIR: DIR/index.html leads to them.",
 )
 @click.option("--timeline", is_flag=True, help="What each witness told, line by line, on one clock.")
 @click.option("--coverage", is_flag=True, help="Which edges of RFC 9293's state machine were walked.")

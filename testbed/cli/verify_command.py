@@ -75,7 +75,7 @@ SECONDS = click.FloatRange(min=0, min_open=True, max=3600)
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Write capture, ladders and the server's output for each check, and the reports.",
+    help="Write page, capture, ladders and the server's output for each check, and the reports.",
 )
 @click.option("--list-checks", is_flag=True, help="Print the table of checks, and leave.")
 @click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD [ARG]...]")

@@ -119,7 +119,7 @@ def test_a_row_opens_its_connection(browser: Browser, site: Path) -> None:
 
 
 def test_a_pointer_on_a_segment_shows_its_header_options_and_bytes(browser: Browser, site: Path) -> None:
-    with opened(browser, site) as page:
+    with opened(browser, site, viewport={"width": 1700, "height": 900}) as page:
         inspector = page.locator("#inspector")
         assert not inspector.is_visible()
         page.locator("svg.wide .segment:visible").first.hover()

@@ -1,6 +1,6 @@
 // The bytes of a segment as a dump, sixteen in a line or eight; header, options and payload in their colours.
 
-const WIDE = 470; // pixels that a line of sixteen takes
+const WIDE = 458; // pixels that a line of sixteen takes
 
 function bytesOf(base64) {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
@@ -11,7 +11,7 @@ function dump(into, bytes, header, left) {
   const parts = [[0, 20, 'of-header'], [20, header, 'of-options'], [header, bytes.length, 'of-payload']];
   into.replaceChildren();
   for (let at = 0; at < bytes.length; at += line) {
-    into.append(element('span', at.toString(16).padStart(4, '0') + '  ', 'of-note'));
+    into.append(element('span', at.toString(16).padStart(3, '0') + '  ', 'of-note'));
     for (const print of [hexadecimal, readable]) {
       for (const [from, to, kind] of parts) {
         const begin = Math.max(at, from);
