@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import random
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from testbed.errors import UnreadableInput
 from testbed.explanation.survey import Survey
 from testbed.report import folder
 from testbed.report.page import ROWS, Page, fitting
@@ -24,6 +26,7 @@ from testbed.report.page.segments import moment
 from testbed.report.page.writing import embedded, pieces
 from testbed.report.surveyed import Way
 
+from ..mutation import mutate, seeds
 from ..test_explanation import CALL
 from .captures import spoken, write
 from .seen import Seen
@@ -184,3 +187,21 @@ def test_who_asks_for_no_page_does_not_wait_for_its_templates() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "False\n"
+
+
+def test_damaged_captures_make_pages_too(tmp_path: Path) -> None:
+    """`ci/fuzz --seed NUMBER --runs 1` makes the same capture again."""
+    pool = [seed for seed in seeds() if len(seed) < 10_000]
+    pages = 0
+    for number in range(100):
+        path = tmp_path / f"{number}.pcap"
+        path.write_bytes(mutate(random.Random(number), pool))
+        try:
+            seen = page_of(path, tmp_path / "out")
+        except UnreadableInput:
+            continue
+        pages += 1
+        assert len(seen.texts["script"]) == 1, number
+        assert all(json.loads(data)["labels"] for data in seen.texts["data"]), number
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", seen.text), number
+    assert pages > 50
