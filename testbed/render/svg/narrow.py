@@ -17,6 +17,7 @@ class NarrowPicture(Picture):
 
     margin = 6
     under_ghost = 12
+    below = False  # a state is told below the present arrow
 
     def _lay_out(self) -> None:
         self.width = WIDTH
@@ -75,8 +76,6 @@ class NarrowPicture(Picture):
         inwards = 12 if side == "client" else -12
         self.text(self.x[side] + inwards, y + 11, text, ink, small=True, anchor="" if inwards > 0 else "end")
         self.below = True
-
-    below = False
 
     def _arrow(self, row: Arrow) -> None:
         self.below = False

@@ -16,11 +16,12 @@ from typing import Any, Final
 
 from ...render import wording
 from ...tcp.connection import Connection, Exchange
+from ...tcp.endpoint import UNKNOWN_SCALE
 from ...tcp.notes import names
 from ...tcp.transcript import line_of
 from ...wire import options
 from ...wire.notation import NAMES
-from ...wire.segment import SYN
+from ...wire.segment import ACK, SYN, URG
 
 MOST_BYTES: Final = 256
 """Bytes of a payload that a page shows."""
@@ -37,7 +38,7 @@ LABELS: Final = (
     "checksum",
     "urgent pointer",
     "notes",
-    "states after it",
+    "states (wire)",
 )
 """The rows of the table, in order; one that is empty is not shown."""
 
@@ -73,14 +74,14 @@ def _segment(exchange: Exchange, origin_ns: int, scale: int, base: int, states: 
         "from": exchange.sender,
         "flags": f"{flag_names(segment.flags)} (0x{segment.flags:03x})",
         "sequence number": _number(exchange.seq, segment.seq),
-        "acknowledgment": _number(exchange.ack, segment.ack) if segment.flags & 0x10 else "",
+        "acknowledgment": _number(exchange.ack, segment.ack) if segment.flags & ACK else "",
         "window": _window(exchange, scale),
         "options": options.describe(segment.options, base).replace(",", ", "),
         "payload": _payload(segment.length, payload),
         "checksum": f"0x{raw[16:18].hex()}" if header else "",
-        "urgent pointer": str(int.from_bytes(raw[18:20], "big")) if header and raw[13] & 0x20 else "",
+        "urgent pointer": str(int.from_bytes(raw[18:20], "big")) if header and segment.flags & URG else "",
         "notes": ", ".join(names(exchange.notes)),
-        "states after it": states,
+        "states (wire)": states,
     }
     return {
         "head": wording.undirected(str(line_of(exchange))),
@@ -98,10 +99,10 @@ def moment(time_ns: int) -> str:
         day = datetime.fromtimestamp(whole, UTC)
     except (OverflowError, ValueError, OSError):
         return f"{whole} s since 1970"
-    undated = 0 <= time_ns < DATED
-    return f"{day.strftime('%H:%M:%S' if undated else '%Y-%m-%d %H:%M:%S')}.{rest // 1000:06d}" + (
-        "" if undated else " UTC"
-    )
+    fraction = f"{rest // 1000:06d}"
+    if 0 <= time_ns < DATED:
+        return f"{day:%H:%M:%S}.{fraction}"
+    return f"{day:%Y-%m-%d %H:%M:%S}.{fraction} UTC"
 
 
 def flag_names(flags: int) -> str:
@@ -119,9 +120,8 @@ def _window(exchange: Exchange, scale: int) -> str:
     sent = exchange.segment.window
     if exchange.window != sent:
         return f"{exchange.window} ({sent} scaled by {scale})"
-    if exchange.segment.flags & SYN or scale >= 0:
-        return str(sent)
-    return f"{sent} (its scale is not known)" if scale == -1 else str(sent)
+    unknown = scale == UNKNOWN_SCALE and not exchange.segment.flags & SYN
+    return f"{sent} (its scale is not known)" if unknown else str(sent)
 
 
 def _payload(length: int, captured: int) -> str:

@@ -6,7 +6,7 @@ function sortable(table) {
     const button = element('button', head.textContent);
     button.type = 'button';
     head.replaceChildren(button);
-    if (head.dataset.kind === 'number' && column !== 9) head.classList.add('number');
+    if (head.dataset.kind === 'number') head.classList.add('number');
     button.addEventListener('click', () => {
       const down = head.getAttribute('aria-sort') === 'ascending';
       const way = down ? -1 : 1;
@@ -23,7 +23,7 @@ function sortable(table) {
 function keyOf(column, kind) {
   return (row) => {
     const cell = row.cells[column];
-    return kind === 'number' ? Number(cell.dataset.value || cell.textContent) : cell.textContent;
+    return kind ? Number(cell.dataset.value || cell.textContent) : cell.textContent;
   };
 }
 
