@@ -14,6 +14,7 @@ from ..tcp.connection import Connection
 from .checks.table import Check
 from .outcome import Outcome
 from .plan import Plan
+from .profiles import recognise
 from .report import subject
 from .result import Result, Verification
 
@@ -125,6 +126,8 @@ def again(plan: Plan, check: Check | None = None) -> str:
         value, usual = getattr(plan, name), Plan.__dataclass_fields__[name].default
         if value != usual:
             words += [f"--{name.replace('_', '-')}", f"{value:g}" if name in SECONDS else str(value)]
+    if plan.profile != recognise(plan.command):
+        words += ["--profile", plan.profile.name]
     if plan.stop is not plan.profile.stop:
         words += ["--signal", plan.stop.name]
     if plan.grace != plan.profile.grace:
