@@ -170,6 +170,7 @@ def test_moments(time_ns: int, told: str) -> None:
 def test_a_page_has_room_for_so_much() -> None:
     assert fitting([(1, 10), (2, LADDERS), (3, 10)]) == {1, 2, 3}, f"a ladder shows {LADDER} at most"
     assert len(fitting((number, LADDER) for number in range(9))) == LADDERS // LADDER
+    assert fitting([(1, LADDER), (2, LADDER), (3, LADDER), (4, 10)]) == {1, 2, 4}, "the fourth is small"
     assert len(fitting((number, 1) for number in range(ROWS))) == DRAWN
 
 

@@ -19,12 +19,13 @@ LADDERS: Final = 5000
 
 
 def fitting(candidates: Iterable[tuple[int, int]]) -> set[int]:
-    """The ids of those that are drawn, of ``(id, segments)`` with what matters most first."""
+    """The ids of those that are drawn, of ``(id, segments)`` with what matters most first: each for which
+    there is room left."""
     room = LADDERS
     ids: set[int] = set()
     for number, segments in candidates:
-        room -= min(segments, LADDER)
-        if room < 0 or len(ids) == DRAWN:
-            break
-        ids.add(number)
+        drawn = min(segments, LADDER)
+        if drawn <= room and len(ids) < DRAWN:
+            room -= drawn
+            ids.add(number)
     return ids
