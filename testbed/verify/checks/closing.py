@@ -12,6 +12,7 @@ from ..outcome import Outcome, Verdict, seconds, together
 from ..peer import Asked, Peer
 from ..seen import at, between, frames
 from ..stage import Stage
+from ..waiting import until
 from .table import Check, Need
 
 PROMPT: Final = 1.0
@@ -46,8 +47,8 @@ async def close_back(stage: Stage) -> Outcome:
     for peer in peers.values():
         await peer.over(PROMPT)
     if not all(peer.ended for peer in peers.values()):
-        await stage.until(lambda: all(peer.ended for peer in peers.values()), stage.plan.idle)
-    await stage.until(lambda: all(peer.kernel is None for peer in peers.values() if peer.ended), PROMPT)
+        await until(lambda: all(peer.ended for peer in peers.values()), stage.plan.idle)
+    await until(lambda: all(peer.kernel is None for peer in peers.values() if peer.ended), PROMPT)
     held = {kind: _holding(stage, peer) for kind, peer in peers.items()}
     await stage.cut()
     return together(
@@ -135,12 +136,10 @@ async def half_close(stage: Stage) -> Outcome:
         asked.append((kind, peer, await stage.asked(peer, request)))
         peer.half_close()
     longest = max(within for *_, within in tries)
-    answered = await stage.until(
-        lambda: all(one.reply.complete or peer.ended for _, peer, one in asked), longest
-    )
+    answered = await until(lambda: all(one.reply.complete or peer.ended for _, peer, one in asked), longest)
     if not answered:
-        await stage.until(lambda: all(peer.ended for _, peer, _ in asked), stage.plan.idle)
-    await stage.until(lambda: all(peer.ended for _, peer, _ in asked), SHORT)
+        await until(lambda: all(peer.ended for _, peer, _ in asked), stage.plan.idle)
+    await until(lambda: all(peer.ended for _, peer, _ in asked), SHORT)
     await stage.cut()
     return together([_half_closed(kind, peer, one) for kind, peer, one in asked])
 
@@ -194,7 +193,7 @@ async def early_reply(stage: Stage) -> Outcome:
     asked = await stage.asked(peer, upload)
     began = time.monotonic()
     stopped = await peer.pour(FIRST_PART, stall=STALL)
-    answered = stopped == "sent" and await stage.until(lambda: peer.waiting > before, LOOKS)
+    answered = stopped == "sent" and await until(lambda: peer.waiting > before, LOOKS)
     late = stopped == "sent" and time.monotonic() - began > LOOKS + PROMPT
     if stopped == "sent" and not answered:
         await peer.pour(UPLOAD_SIZE - FIRST_PART, stall=STALL)
@@ -209,7 +208,7 @@ async def early_reply(stage: Stage) -> Outcome:
     row = peer.kernel
     unread = row.rqueue if row is not None and not peer.ended else 0
     peer.close()
-    await stage.until(lambda: (row := peer.kernel) is None or row.small, STALL)
+    await until(lambda: (row := peer.kernel) is None or row.small, STALL)
     await stage.cut()
     outcome = _replied_early(peer, asked, unread)
     if late and outcome.verdict is not Verdict.PASS:  # a limit on the body may have ended it

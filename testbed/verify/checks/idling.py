@@ -9,6 +9,7 @@ from ..outcome import Outcome, Verdict, plural, seconds, together
 from ..peer import Asked, Peer, with_goodbye
 from ..seen import Mark, at, between, frames
 from ..stage import Stage
+from ..waiting import until
 from .misbehaving import NOTICED, USUAL_PROBE
 from .table import Check, Need
 
@@ -50,8 +51,8 @@ async def idle_timeout(stage: Stage) -> Outcome:
                 peer.close()  # TLS: a server that said goodbye may wait for ours before its FIN
         return all(peer.ended for peer in peers.values())
 
-    await stage.until(all_over, stage.plan.idle)
-    await stage.until(lambda: all(peer.kernel is None for peer in peers.values() if peer.ended), SETTLED)
+    await until(all_over, stage.plan.idle)
+    await until(lambda: all(peer.kernel is None for peer in peers.values() if peer.ended), SETTLED)
     await stage.cut()
     return together([_timed_out(stage, kind, peer) for kind, peer in peers.items()])
 
@@ -110,7 +111,7 @@ async def idle_race(stage: Stage) -> Outcome:
             {"second_request": "lost"},
             frames(end),
         )
-    await stage.until(lambda: all(peer.ended for peer in probes), stage.plan.idle)
+    await until(lambda: all(peer.ended for peer in probes), stage.plan.idle)
     fired = [peer.silent_for for peer in probes if peer.ended]
     if len(fired) < PROBES:
         await stage.cut()
@@ -131,11 +132,11 @@ async def idle_race(stage: Stage) -> Outcome:
     late = await asyncio.gather(
         *(_ask_at(stage, peer, first + number * step) for number, peer in enumerate(racers))
     )
-    await stage.until(lambda: all(one.reply.complete or peer.ended for peer, one in late), SPARE)
+    await until(lambda: all(one.reply.complete or peer.ended for peer, one in late), SPARE)
     ended = [peer for peer, _ in late if peer.ended]
     for peer in ended:  # TLS: a server that said goodbye may wait for ours before its FIN
         peer.close()
-    await stage.until(lambda: all(peer.kernel is None for peer in ended), SETTLED)
+    await until(lambda: all(peer.kernel is None for peer in ended), SETTLED)
     after = stage.waits_for_processor()
     await stage.cut()
     waited = max((after[thread] - before[thread] for thread in before.keys() & after.keys()), default=0.0)
