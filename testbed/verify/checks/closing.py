@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import os
 from dataclasses import replace
 from typing import Final
 
@@ -12,6 +12,7 @@ from ..outcome import Outcome, Verdict, seconds, together
 from ..peer import Asked, Peer
 from ..seen import at, between, frames
 from ..stage import Stage
+from ..target import processor_waits
 from ..waiting import until
 from .table import Check, Need
 
@@ -191,17 +192,16 @@ async def early_reply(stage: Stage) -> Outcome:
     await asyncio.sleep(LOOKS / 5 if stage.plan.tls else 0.0)
     before = peer.waiting  # TLS session tickets come unasked; the answer may come on the head alone
     asked = await stage.asked(peer, upload)
-    began = time.monotonic()
+    waits = _own_waits()
     stopped = await peer.pour(FIRST_PART, stall=STALL)
     answered = stopped == "sent" and await until(lambda: peer.waiting > before, LOOKS)
-    late = stopped == "sent" and time.monotonic() - began > LOOKS + PROMPT
     if stopped == "sent" and not answered:
         await peer.pour(UPLOAD_SIZE - FIRST_PART, stall=STALL)
     elif stopped == "sent":  # a client that has not looked yet goes on for a while
         await asyncio.sleep(LOOKS / 5)
         await peer.pour(FIRST_PART // 4, stall=STALL)
-        late = time.monotonic() - began > PROMPT  # no linger need be longer
         await asyncio.sleep(LOOKS / 5)
+    waited = _own_waits() - waits
     peer.read()
     await peer.replied(asked, stage.plan.idle)
     await peer.over(STALL)
@@ -210,14 +210,23 @@ async def early_reply(stage: Stage) -> Outcome:
     peer.close()
     await until(lambda: (row := peer.kernel) is None or row.small, STALL)
     await stage.cut()
-    outcome = _replied_early(peer, asked, unread)
-    if late and outcome.verdict is not Verdict.PASS:  # a limit on the body may have ended it
-        return replace(
-            outcome,
-            verdict=Verdict.INCONCLUSIVE,
-            what=f"this machine was too busy for the client to go on in time; {outcome.what}",
-        )
-    return outcome
+    return believed(_replied_early(peer, asked, unread), waited)
+
+
+def believed(outcome: Outcome, waited: float) -> Outcome:
+    """The outcome, where the client was not late: a server need not linger for one that is.
+
+    waited  seconds for which the client waited for a processor in the middle of its upload
+    """
+    if waited <= LOOKS or outcome.verdict is Verdict.PASS:
+        return outcome
+    late = f"this machine kept the client from going on for {seconds(waited)}"
+    return replace(outcome, verdict=Verdict.INCONCLUSIVE, what=f"{late}; {outcome.what}")
+
+
+def _own_waits() -> float:
+    """For how many seconds, ever, this process waited for a processor."""
+    return sum(processor_waits([os.getpid()]).values())
 
 
 def _replied_early(peer: Peer, asked: Asked, unread: int) -> Outcome:

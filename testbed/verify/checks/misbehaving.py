@@ -19,6 +19,9 @@ from .table import Check, Need
 NOTICED: Final = 0.5
 """Seconds within which a server has noticed an event on a socket."""
 
+LOOKS: Final = 5
+"""How often another client asks meanwhile."""
+
 USUAL_PROBE: Final = 600.0
 """Seconds; a keepalive probe later than this comes after most middleboxes have forgotten the connection."""
 
@@ -47,7 +50,10 @@ async def client_reset(stage: Stage) -> Outcome:
         await until(lambda: (row := peer.kernel) is None or (bool(row.inode) and not row.rqueue), NOTICED)
         kinds.append(kind)
         peer.reset()
-        if in_use and not bystander.ended:  # else its idle timeout ends it, sooner or later
+        await use()
+
+    async def use() -> None:
+        if in_use and not bystander.ended:  # else its idle timeout ends it, which is nobody's reset
             await _served_again(stage, bystander)
 
     under_way = stage.known.under_way
@@ -62,7 +68,9 @@ async def client_reset(stage: Stage) -> Outcome:
         await reset("in the middle of a request", stage.dialogue.stalled)
     if under_way is not None:
         await reset("while its reply was due", under_way.request)
-    await asyncio.sleep(NOTICED)
+    for _ in range(LOOKS):
+        await asyncio.sleep(NOTICED / LOOKS)
+        await use()
     disturbed = bystander.ended
     bystander.close()  # a server that serves one at a time would wait for it
     if under_way is not None and not under_way.request.rest:
