@@ -11,6 +11,7 @@ import pytest
 
 from testbed.net.private import PrivateNetwork
 from testbed.verify.checks.closing import FIRST_PART, believed, early_reply
+from testbed.verify.checks.idling import Waits, waited
 from testbed.verify.dialogue import Request
 from testbed.verify.outcome import Outcome, Verdict
 from testbed.verify.peer import Asked, Peer
@@ -121,6 +122,21 @@ def test_a_client_that_had_to_wait_proves_nothing(
 
 
 # ---- idle-race
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "seconds"),
+    [(10, 19, 0.5), (10, 20, 0.5), (15, 25, 1.5), (0, 5, 0.0), (35, 40, 1.0), (0, 99, 2.5)],
+)
+def test_for_how_long_a_thread_waited_in_some_time(begin: int, end: int, seconds: float) -> None:
+    """From the last look before to the first after; one thread waits all the time, another ends early."""
+    looks = [
+        Waits(10, {"1": 1.0, "2": 7.0}),
+        Waits(20, {"1": 1.5, "2": 7.1}),
+        Waits(30, {"1": 2.5}),
+        Waits(40, {"1": 3.5, "3": 9.0}),
+    ]
+    assert waited(looks, begin, end) == pytest.approx(seconds)
 
 
 def test_a_server_that_waits_for_a_processor_is_not_late_of_its_own() -> None:

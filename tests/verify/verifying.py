@@ -17,7 +17,7 @@ from testbed.verify.result import Result
 from testbed.verify.runner import Done, Looked, Subject, new_crew, run
 from testbed.verify.survey import Survey
 
-BRIEF_AT_ONCE = 6
+BRIEF_AT_ONCE = 8
 """Checks at a time that do not wait for timers: enough to keep two processors at work."""
 
 WAITING_AT_ONCE = 20
