@@ -103,15 +103,15 @@ class Enclosed:
         if not self._first or self.all_ended_ns is not None:
             return []
         try:
-            home = (Path(f"/proc/{self._first}/ns/pid")).stat().st_ino
+            home = os.stat(f"/proc/{self._first}/ns/pid").st_ino  # noqa: PTH116  as below
         except OSError:
             return []
         found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdecimal() and int(entry.name) != self._first:
+        for name in os.listdir("/proc"):  # noqa: PTH208  asked for often, and twice as fast as with paths
+            if name.isdecimal() and int(name) != self._first:
                 with contextlib.suppress(OSError):  # it has just ended, or is somebody else's
-                    if (entry / "ns/pid").stat().st_ino == home:
-                        found.append(int(entry.name))
+                    if os.stat(f"/proc/{name}/ns/pid").st_ino == home:  # noqa: PTH116
+                        found.append(int(name))
         return sorted(found)
 
     # ---- its end

@@ -34,7 +34,7 @@ from .peer import Asked, Peer
 from .plan import Plan
 from .seen import Seen
 from .survey import ANSWER_SECONDS, Survey
-from .target import Target, find_listener, processor_waits, resolve
+from .target import Target, find_listener, resolve
 from .waiting import until
 
 SAMPLE_EVERY: Final = 0.02
@@ -150,10 +150,6 @@ class Stage:
             with contextlib.suppress(OSError):
                 counts[pid] = len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208  a count of names
         return {pid: count for pid, count in counts.items() if count}
-
-    def waits_for_processor(self) -> dict[str, float]:
-        """See `processor_waits`: of the server's threads."""
-        return processor_waits(self.pids())
 
     def holder(self, peer: Peer) -> Owner | None:
         """The process that holds the server's end of a connection, and its descriptor."""

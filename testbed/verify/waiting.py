@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-_LOOK: Final = 0.005
+LOOK: Final = 0.005
+"""Seconds from one look to the next, where a look costs little."""
 
 
-async def until(holds: Callable[[], object], within: float) -> bool:
-    """Look every few milliseconds whether `holds`; False when it did not `within` so many seconds.
+async def until(holds: Callable[[], object], within: float, *, every: float = LOOK) -> bool:
+    """Look again and again whether `holds`; False when it did not `within` so many seconds.
 
     What holds is seen to hold, however late this process gets its turn: it looks once more when time is up.
     """
@@ -22,4 +23,4 @@ async def until(holds: Callable[[], object], within: float) -> bool:
             return True
         if over:
             return False
-        await asyncio.sleep(_LOOK)
+        await asyncio.sleep(every)

@@ -17,10 +17,10 @@ from testbed.verify.result import Result
 from testbed.verify.runner import Done, Looked, Subject, new_crew, run
 from testbed.verify.survey import Survey
 
-BRIEF_AT_ONCE = 8
+BRIEF_AT_ONCE = 6
 """Checks at a time that do not wait for timers: enough to keep two processors at work."""
 
-WAITING_AT_ONCE = 20
+WAITING_AT_ONCE = 16
 """And of those that do: a Python server, a client and tcpdump each."""
 
 

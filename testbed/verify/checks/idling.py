@@ -11,6 +11,7 @@ from ..outcome import Outcome, Verdict, plural, seconds, together
 from ..peer import Asked, Peer, with_goodbye
 from ..seen import Mark, at, between, frames
 from ..stage import Stage
+from ..target import processor_waits
 from ..waiting import until
 from .misbehaving import NOTICED, USUAL_PROBE
 from .table import Check, Need
@@ -18,9 +19,12 @@ from .table import Check, Need
 RACERS: Final = 24
 """Clients that ask just when the timeout fires."""
 
-BEFORE: Final = 0.1
+SPREADS: Final = (0.1, 0.4)
+"""Seconds before it over which they are spread, the closer to it the denser; the next where a busy machine
+let all of them come too late."""
+
 AFTER: Final = 0.004
-"""Seconds before and after it over which they are spread, the closer to it the denser."""
+"""Seconds after it at which the last of them asks."""
 
 EARLY: Final = 0.03
 """Seconds before the first of them asks from which the server is watched."""
@@ -132,22 +136,38 @@ async def idle_race(stage: Stage) -> Outcome:
         )
     for peer in probes:
         peer.close()
+    for spread in SPREADS:
+        late, waits = await _race(stage, min(fired) - spread, max(fired) + AFTER)
+        if any(racer.open for racer in late):
+            break
+    await stage.cut()
+    return _raced(sum(fired) / len(fired), waits, late)
+
+
+class _Racer(NamedTuple):
+    """A client that asked when its connection was about to be ended; `open`: it was not, for all its kernel knew."""
+
+    peer: Peer
+    asked: Asked
+    open: bool
+
+
+async def _race(stage: Stage, first: float, last: float) -> tuple[list[_Racer], list[Waits]]:
+    """Idle clients, which ask when they have been so for `first` to `last` seconds."""
     racers = await asyncio.gather(*(stage.idle() for _ in range(RACERS)))
-    first, last = min(fired) - BEFORE, max(fired) + AFTER
     dues = [last - (last - first) * (left / (RACERS - 1)) ** 2 for left in reversed(range(RACERS))]
-    await asyncio.sleep(max(0.0, first - EARLY - racers[0].silence))
+    await asyncio.sleep(max(0.0, first - EARLY - max(peer.silence for peer in racers)))
     waits: list[Waits] = []
-    watching = asyncio.create_task(_watch(stage, waits))
+    watching = asyncio.create_task(_watch(stage.pids(), waits))
     late = await asyncio.gather(*(_ask_at(stage, peer, due) for peer, due in zip(racers, dues, strict=True)))
-    await until(lambda: all(one.reply.complete or peer.ended for peer, one in late), SPARE)
-    ended = [peer for peer, _ in late if peer.ended]
+    await until(lambda: all(one.asked.reply.complete or one.peer.ended for one in late), SPARE)
+    ended = [racer.peer for racer in late if racer.peer.ended]
     for peer in ended:  # TLS: a server that said goodbye may wait for ours before its FIN
         peer.close()
     await until(lambda: all(peer.kernel is None for peer in ended), SETTLED)
     watching.cancel()
-    waits.append(Waits(time.time_ns(), stage.waits_for_processor()))
-    await stage.cut()
-    return _raced(sum(fired) / len(fired), waits, late)
+    await asyncio.wait([watching])
+    return late, waits
 
 
 class Waits(NamedTuple):
@@ -157,11 +177,14 @@ class Waits(NamedTuple):
     threads: Mapping[str, float]
 
 
-async def _watch(stage: Stage, waits: list[Waits]) -> None:
-    """Take that down again and again."""
-    while True:
-        waits.append(Waits(time.time_ns(), stage.waits_for_processor()))
-        await asyncio.sleep(WATCH)
+async def _watch(pids: Sequence[int], waits: list[Waits]) -> None:
+    """Take that down again and again, and once more when it is to end."""
+    try:
+        while True:
+            waits.append(Waits(time.time_ns(), processor_waits(pids)))
+            await asyncio.sleep(WATCH)
+    finally:
+        waits.append(Waits(time.time_ns(), processor_waits(pids)))
 
 
 def waited(waits: Sequence[Waits], begin_ns: int, end_ns: int) -> float:
@@ -182,7 +205,7 @@ def waited(waits: Sequence[Waits], begin_ns: int, end_ns: int) -> float:
     )
 
 
-async def _ask_at(stage: Stage, peer: Peer, after: float) -> tuple[Peer, Asked]:
+async def _ask_at(stage: Stage, peer: Peer, after: float) -> _Racer:
     """Ask when it has been idle for so many seconds."""
     request = stage.dialogue.request
     assert request is not None
@@ -194,7 +217,8 @@ async def _ask_at(stage: Stage, peer: Peer, after: float) -> tuple[Peer, Asked]:
         await due
     finally:
         timer.cancel()
-    return peer, await stage.asked(peer, request)
+    still_open = not peer.ended and not peer.waiting
+    return _Racer(peer, await stage.asked(peer, request), still_open)
 
 
 class _Lost(NamedTuple):
@@ -214,7 +238,7 @@ class _Lost(NamedTuple):
         return self.excess + self.forgiven
 
 
-def _raced(timeout: float, waits: Sequence[Waits], late: list[tuple[Peer, Asked]]) -> Outcome:
+def _raced(timeout: float, waits: Sequence[Waits], late: list[_Racer]) -> Outcome:
     """Who was answered, who met a connection that was closed already, and who was closed upon.
 
     A server that had to wait for a processor meanwhile closes as much later.
@@ -222,7 +246,7 @@ def _raced(timeout: float, waits: Sequence[Waits], late: list[tuple[Peer, Asked]
     answered = closed_before = 0
     lost: list[_Lost] = []
     stuck: list[Mark | None] = []
-    for peer, asked in late:
+    for peer, asked, _ in late:
         seen = peer.seen
         end, request = seen.server_end, seen.byte(asked.request_begins, by_client=True)
         if peer.reply_seen(asked).complete:
@@ -234,7 +258,7 @@ def _raced(timeout: float, waits: Sequence[Waits], late: list[tuple[Peer, Asked]
         else:
             forgiven = waited(waits, request.time_ns, end.time_ns)
             lost.append(_Lost(between(request, end) - forgiven, forgiven, request, end))
-    keep_alive = late[0][0].asked[0].reply.keep_alive
+    keep_alive = late[0].peer.asked[0].reply.keep_alive
     worst = max(lost, default=_Lost())
     measured = {
         "timeout_seconds": round(timeout, 3),
@@ -248,6 +272,12 @@ def _raced(timeout: float, waits: Sequence[Waits], late: list[tuple[Peer, Asked]
     }
     told = f"{len(late)} requests around the {seconds(timeout)} timeout"
     counts = f"{answered} answered, {closed_before} after the close, {len(lost)} taken and closed upon"
+    if closed_before == len(late):
+        return Outcome(
+            Verdict.INCONCLUSIVE,
+            f"{told}: all came after the close, as this machine let their client run too late",
+            measured=measured,
+        )
     if stuck:
         return Outcome(
             Verdict.FAIL,

@@ -23,6 +23,9 @@ from .table import Check, Need
 EACH: Final = 10
 """Connections of each kind."""
 
+LOOK: Final = 0.05
+"""Seconds from one count of all descriptors to the next: it goes through all of /proc."""
+
 SETTLED: Final = 1.5
 """Seconds after which descriptors that are to be closed are."""
 
@@ -177,11 +180,11 @@ async def descriptor_leak(stage: Stage) -> Outcome:
     for kind, use in kinds.items():
         peers = [await stage.connect() for _ in range(EACH)]
         await asyncio.gather(*(use(peer) for peer in peers))
-        await until(lambda: _growth(sofar, stage.descriptors()) <= 0, SETTLED)  # noqa: B023  awaited here
+        await until(lambda: _growth(sofar, stage.descriptors()) <= 0, SETTLED, every=LOOK)  # noqa: B023  awaited here
         now = stage.descriptors()
         grown[kind] = _growth(sofar, now)
         sofar = now
-    await until(lambda: _growth(before, stage.descriptors()) <= 0, stage.plan.idle)
+    await until(lambda: _growth(before, stage.descriptors()) <= 0, stage.plan.idle, every=LOOK)
     after = stage.descriptors()
     ended = bool(stage.targets) and stage.target.main_ended
     held = len(stage.kernel.dump(states={State.CLOSE_WAIT}, ports=(stage.address[1],)))
