@@ -58,6 +58,9 @@ def test_the_page_has_each_complaint_without_what_only_its_capture_can_tell() ->
     assert "- **warn** 1/2 kill: (x) kept \\| it" in page
     assert "server 1.2; 1 process; stop by SIGTERM" in page
     assert "    server --port {port}" in page
+    assert "skipped" not in page, "a check that never applies is no complaint"
+    varying = report.Standing(ROW, {}, [found(), found(kill="skipped")], "")
+    assert "- **skipped** 1/2 kill: " in report.page([varying], [])
     assert "Not verified: no such thing." in page
     table = [line for line in page.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in table} == {len(CHECKS) + 2}

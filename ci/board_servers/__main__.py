@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     unusable = {} if options.keep else _run(there, folder, options)
     standings = [_standing(row, folder, options.rounds, {**unusable, **lacking}) for row in rows]
     command = f"ci/board --write --rounds {options.rounds} --idle {options.idle:g} --grace {options.grace:g}"
+    command += f" --at-once {options.at_once}"
     text = report.page(standings, [f"`{command}`, testbed {__version__}", *description()])
     if options.write:
         PAGE.write_text(text, encoding="utf-8")
@@ -112,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5, help="how often each is verified (default 5)")
     parser.add_argument("--idle", type=float, default=6.0, help="seconds for which timeouts are awaited")
     parser.add_argument("--grace", type=float, default=6.0, help="seconds from the stop signal to the end")
-    parser.add_argument("--at-once", type=int, default=4, help="servers verified at a time (default 4)")
+    parser.add_argument("--at-once", type=int, default=2, help="servers verified at a time (default 2)")
     parser.add_argument(
         "--folder",
         type=Path,

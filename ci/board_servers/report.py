@@ -39,7 +39,7 @@ def page(standings: Sequence[Standing], how: Sequence[str]) -> str:
         "as shipped; the configurations are in [board_servers](board_servers/table.py).",
         "",
         *(f"- {line}" for line in how),
-        f"- {' to '.join(map(str, rounds[:1] + rounds[1:][-1:]))} rounds of each",
+        f"- {' to '.join(map(str, rounds[:1] + rounds[1:][-1:]))} round{'s' * (rounds != [1])} of each",
         "",
         f"| server | {' | '.join(columns)} |",
         f"|---|{'---|' * len(columns)}",
@@ -84,12 +84,12 @@ def _told(one: Standing) -> list[str]:
 
 
 def _complaints(reports: Sequence[dict[str, Any]], check: str) -> list[str]:
-    """A line for each verdict: how often, and in the words of the first round that had it."""
+    """A line for each verdict, in the words of the first round that had it; a skip where it varies."""
     rows = [row for report in reports for row in report["checks"] if row["id"] == check]
     lines = []
-    for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WARN):
+    for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WARN, Verdict.SKIPPED):
         same = [row for row in rows if row["verdict"] == verdict]
-        if same:
+        if same and (verdict is not Verdict.SKIPPED or len(same) < len(rows)):
             often = f" {len(same)}/{len(rows)}" if len(same) < len(rows) else ""
             lines.append(f"- **{verdict}**{often} {check}: {_plain(same[0]['what'])}")
     return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from typing import Any, Final, Literal, NamedTuple
@@ -26,6 +26,7 @@ class Job(NamedTuple):
     arguments  picklable
     seconds    about how long it takes
     alone      nothing else may run meanwhile
+    busy       of one that waits: the seconds at its beginning in which it counts as a brief one
     """
 
     name: str
@@ -33,6 +34,12 @@ class Job(NamedTuple):
     arguments: tuple[Any, ...]
     seconds: float
     alone: bool = False
+    busy: float = 0.0
+
+    @property
+    def waits(self) -> bool:
+        """Whether most of its time goes by without a processor."""
+        return self.seconds >= LONG
 
 
 class News(NamedTuple):
@@ -48,41 +55,79 @@ class News(NamedTuple):
     seconds: float
 
 
-def side_by_side(jobs: Sequence[Job], *, preload: str, brief_at_once: int | None = None) -> Iterator[News]:
-    """Run jobs, yielding what they tell and what comes of each as it comes.
+class Crew:
+    """Jobs side by side; more may be added while the news of the others come.
 
-    Those that wait for timers run all at once, as they cost nothing; the brief ones `brief_at_once` at
-    a time (default: as many as there are processors), so that none waits for its turn in the middle of
-    a close and finds the delayed ACK's 40 ms gone.  The longest begin first.
+        crew = Crew(preload=__name__)
+        crew.add(...)
+        for job, kind, value, seconds in crew: ...
 
-    preload  the module that the workers have imported before they start
+    Those that wait for timers run all at once, as they cost nothing; the brief ones so many at a time that
+    none waits for its turn in the middle of a close and finds the delayed ACK's 40 ms gone.  The longest
+    begin first.
+
+    preload          the module that the workers have imported before they start
+    brief_at_once    default: as many as there are processors
+    waiting_at_once  how many of those that wait there may be (each takes some memory); default: any number
     """
-    waiting = sorted(jobs, key=lambda job: (job.alone, -job.seconds))
-    running: dict[Pipe, tuple[Job, float]] = {}
-    at_once = brief_at_once or os.cpu_count() or 1
 
-    def room() -> bool:
-        if waiting[0].alone or any(job.alone for job, _ in running.values()):
-            return not running
-        brief = sum(job.seconds < LONG for job, _ in running.values())
-        return waiting[0].seconds >= LONG or brief < at_once
+    def __init__(
+        self, *, preload: str, brief_at_once: int | None = None, waiting_at_once: int | None = None
+    ) -> None:
+        self._preload = preload
+        self._brief_at_once = brief_at_once or os.cpu_count() or 1
+        self._waiting_at_once = waiting_at_once
+        self._ahead: list[Job] = []
+        self._running: dict[Pipe, tuple[Job, float]] = {}
 
-    with Nursery(preload) as nursery:
-        while waiting or running:
-            while waiting and room():
-                job = waiting.pop(0)
-                running[nursery.start(_work, job)] = job, time.monotonic()
-            for pipe in wait(list(running)):
-                assert isinstance(pipe, Pipe)
-                job, began = running[pipe]
-                try:
-                    kind, value = pipe.recv()
-                except EOFError:
-                    kind, value = "lost", None
-                if kind != "step":
-                    del running[pipe]
-                    pipe.close()
-                yield News(job, kind, value, time.monotonic() - began)
+    def add(self, *jobs: Job) -> None:
+        """Have these done too."""
+        self._ahead = sorted([*self._ahead, *jobs], key=lambda job: (job.alone, -job.seconds))
+
+    def __iter__(self) -> Iterator[News]:
+        with Nursery(self._preload) as nursery:
+            while self._ahead or self._running:
+                while (job := self._next()) is not None:
+                    self._ahead.remove(job)
+                    self._running[nursery.start(_work, job)] = job, time.monotonic()
+                for pipe in wait(list(self._running), self._until_room()):
+                    assert isinstance(pipe, Pipe)
+                    yield self._news(pipe)
+
+    def _next(self) -> Job | None:
+        """The first for which there is room."""
+        if any(job.alone for job, _ in self._running.values()):
+            return None
+        now = time.monotonic()
+        busy = sum(not job.waits or now - began < job.busy for job, began in self._running.values())
+        waiting = sum(job.waits for job, _ in self._running.values())
+
+        def fits(job: Job) -> bool:
+            if job.alone:
+                return not self._running
+            if job.waits and self._waiting_at_once is not None and waiting >= self._waiting_at_once:
+                return False
+            return busy < self._brief_at_once or (job.waits and not job.busy)
+
+        return next(filter(fits, self._ahead), None)
+
+    def _until_room(self) -> float | None:
+        """Seconds until one that runs is busy no more; None where there is nothing to make room for."""
+        now = time.monotonic()
+        left = [began + job.busy - now for job, began in self._running.values() if job.waits]
+        return min((seconds for seconds in left if seconds > 0), default=None) if self._ahead else None
+
+    def _news(self, pipe: Pipe) -> News:
+        job, began = self._running[pipe]
+        kind: Literal["step", "result", "lost"]
+        try:
+            kind, value = pipe.recv()
+        except EOFError:
+            kind, value = "lost", None
+        if kind != "step":
+            del self._running[pipe]
+            pipe.close()
+        return News(job, kind, value, time.monotonic() - began)
 
 
 def _work(job: Job, pipe: Pipe) -> None:

@@ -12,7 +12,7 @@ from ..errors import CapabilityError
 from ..kernel import trace_source
 from ..net import sysctl
 from ..net.private import enter_private_network
-from ..net.workers import Job, Tell, side_by_side
+from ..net.workers import Crew, Job, Tell
 from .play import play
 from .result import RunResult
 from .scenario import find
@@ -31,8 +31,9 @@ def run(
 ) -> Iterator[RunResult]:
     """Run scenarios, yielding each result as it comes; in the host's network one after the other."""
     alone = net == "host"
-    jobs = [Job(name, _work, (name, net, out), find(name).seconds, alone=alone) for name in names]
-    for job, kind, value, seconds in side_by_side(jobs, preload=__name__):
+    crew = Crew(preload=__name__)
+    crew.add(*(Job(name, _work, (name, net, out), find(name).seconds, alone=alone) for name in names))
+    for job, kind, value, seconds in crew:
         if kind == "step":
             if report is not None:
                 report(job.name, value)

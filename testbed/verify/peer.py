@@ -274,8 +274,6 @@ class Peer:
         self.silent_for = self.silence
         self.ended, self.ended_ns = how, time.time_ns()
         self._stamp(f"recv() -> {how}")
-        if self._tls is not None:
-            self._tls.eof()
         asked = self._unanswered()
         if asked is not None and how == "EOF" and asked.reader.eof().complete:
             asked.replied_ns, asked.ends = self.ended_ns, self.taken

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,8 +113,3 @@ class Verification:
         """``12 pass, 2 warn, 1 fail``."""
         counts = Counter(result.verdict for result in self.results)
         return ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
-
-
-def by_check(results: Sequence[Result]) -> dict[str, Result]:
-    """By the check's id."""
-    return {result.check: result for result in results}

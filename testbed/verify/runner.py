@@ -1,51 +1,71 @@
-"""All checks of a server, side by side, each against a server of its own in a network of its own."""
+"""All checks, side by side, each against a server of its own in a network of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ..errors import CapabilityError, Error, TargetError, UsageError
 from ..net import sysctl
 from ..net.private import enter_private_network
-from ..net.workers import Job, Tell, side_by_side
+from ..net.workers import LONG, Crew, Job, Tell
 from .artifacts import save
 from .checks import Check, find_check, missing
-from .dialogue import dialogue_of
 from .outcome import Outcome, Verdict, together
 from .plan import Plan
 from .result import Result
 from .stage import Stage
 from .survey import Survey, survey
+from .waiting import until
 
 OVERHEAD: Final = 1.0
 """Seconds that a check takes besides the server's start and what it waits for."""
 
+BEGINS: Final = 0.3
+"""Seconds of work at a check's beginning, besides the server's start, whatever it waits for then."""
+
+LOOK: Final = 1.5
+"""Seconds of the look at a server before."""
+
 LEAVING: Final = 1.0
 """Seconds from a server's last word to its process's end."""
 
-Progress = Callable[[str], None]
-"""Called with the id of a check that has begun."""
+
+class Subject(NamedTuple):
+    """A server, and what it is put to, each check `repeat` times."""
+
+    plan: Plan
+    checks: Sequence[Check]
+    repeat: int = 1
 
 
-def look(plan: Plan) -> Survey:
-    """Start the server once and learn how it talks.
+class Looked(NamedTuple):
+    """A server was started once and looked at; `found` is why it cannot be verified, or what is known of it.
 
-    Error handling: TargetError where it cannot be started or used, UsageError where its command cannot
-    be run, CapabilityError where this machine cannot do it.
+    The errors: TargetError where it cannot be started or used, UsageError where its command cannot be
+    run, CapabilityError where this machine cannot do it.
     """
-    for news in side_by_side([Job("survey", _look, (plan,), 1.0)], preload=__name__):
-        if news.kind == "result":
-            if isinstance(news.value, Survey):
-                return news.value
-            raise _raised(*news.value)
-        if news.kind == "lost":
-            raise TargetError("the process that looked at the server was ended from outside")
-    raise AssertionError("a job has a result or is lost")
+
+    subject: Subject
+    found: Survey | Error
+
+
+class Begun(NamedTuple):
+    """A check has begun, perhaps not for the first time."""
+
+    subject: Subject
+    check: str
+
+
+class Done(NamedTuple):
+    """All repeats of a check are there."""
+
+    subject: Subject
+    result: Result
 
 
 def estimate(check: Check, plan: Plan, known: Survey) -> float:
@@ -53,37 +73,72 @@ def estimate(check: Check, plan: Plan, known: Survey) -> float:
     return known.start_seconds + check.waits(plan, known) + OVERHEAD
 
 
-def run(
-    plan: Plan, known: Survey, checks: Sequence[Check], *, repeat: int = 1, began: Progress | None = None
-) -> Iterator[Result]:
-    """Perform checks, each `repeat` times; yields each result when all of its repeats are there."""
-    dialogue = dialogue_of(plan, known.address[0])
-    jobs: list[Job] = []
-    for check in checks:
-        reason = missing(check, plan, known, dialogue)
-        if reason:
-            yield Result(check.id, (Outcome(Verdict.SKIPPED, reason),))
+def run(subjects: Sequence[Subject], crew: Crew | None = None) -> Iterator[Looked | Begun | Done]:
+    """Look at each server, and put it to its checks."""
+    crew = crew or new_crew()
+    for number, subject in enumerate(subjects):
+        plan = subject.plan
+        # what follows from it takes so long, so that it goes first
+        seconds = LOOK + 1.5 * plan.idle
+        crew.add(Job("", _look, (number, plan), max(LONG, seconds), alone=plan.attached, busy=LOOK))
+    parts: dict[tuple[int, str], list[_Part]] = {}
+    for job, kind, value, took in crew:
+        number, *arguments = job.arguments
+        subject = subjects[number]
+        if not job.name:
+            found = _found(kind, value)
+            yield Looked(subject, found)
+            if isinstance(found, Survey):
+                for check in subject.checks:
+                    if jobs := _jobs(number, subject, found, check):
+                        crew.add(*jobs)
+                    else:
+                        reason = missing(check, subject.plan, found)
+                        yield Done(subject, Result(check.id, (Outcome(Verdict.SKIPPED, reason),)))
             continue
-        seconds = estimate(check, plan, known)
-        jobs += [
-            Job(check.id, _perform, (check.id, plan, known, case, number), seconds, alone=plan.attached)
-            for number in range(1, repeat + 1)
-            for case in check.cases
-        ]
-    parts: dict[str, list[_Part]] = {}
-    for job, kind, value, took in side_by_side(jobs, preload=__name__):
         if kind == "step":
-            if began is not None:
-                began(job.name)
+            yield Begun(subject, job.name)
             continue
-        _, _, _, case, number = job.arguments
         if kind == "lost":
             value = Outcome(Verdict.INCONCLUSIVE, "its process was ended from outside"), {}
+        done = parts.setdefault((number, job.name), [])
         outcome, artifacts = value
-        done = parts.setdefault(job.name, [])
-        done.append(_Part(case, number, outcome, artifacts, took))
-        if len(done) == repeat * len(find_check(job.name).cases):
-            yield _result(job.name, done)
+        case, repeat = arguments[-2:]
+        done.append(_Part(case, repeat, outcome, artifacts, took))
+        if len(done) == subject.repeat * len(find_check(job.name).cases):
+            yield Done(subject, _result(job.name, done))
+
+
+def new_crew(*, brief_at_once: int | None = None, waiting_at_once: int | None = None) -> Crew:
+    """Who does it; see `Crew`."""
+    return Crew(preload=__name__, brief_at_once=brief_at_once, waiting_at_once=waiting_at_once)
+
+
+def _jobs(number: int, subject: Subject, known: Survey, check: Check) -> list[Job]:
+    """A job for each repeat of each case; none where the check has nothing to ask of this server."""
+    plan = subject.plan
+    if missing(check, plan, known):
+        return []
+    seconds, busy = estimate(check, plan, known), known.start_seconds + BEGINS
+    return [
+        Job(
+            check.id,
+            _perform,
+            (number, check.id, plan, known, case, repeat),
+            seconds,
+            alone=plan.attached,
+            busy=busy,
+        )
+        for repeat in range(1, subject.repeat + 1)
+        for case in check.cases
+    ]
+
+
+def _found(kind: str, value: Any) -> Survey | Error:
+    """What came of a look."""
+    if kind == "lost":
+        return TargetError("the process that looked at the server was ended from outside")
+    return value if isinstance(value, Survey) else _raised(*value)
 
 
 class _Part(NamedTuple):
@@ -116,7 +171,7 @@ def _result(name: str, parts: list[_Part]) -> Result:
 # ---- in the workers
 
 
-def _look(plan: Plan, tell: Tell) -> Survey | tuple[str, str, str]:
+def _look(number: int, plan: Plan, tell: Tell) -> Survey | tuple[str, str, str]:
     try:
         if not plan.attached:
             enter_private_network()
@@ -141,7 +196,7 @@ async def _survey(plan: Plan) -> Survey:
 
 
 def _perform(
-    name: str, plan: Plan, known: Survey, case: str, number: int, tell: Tell
+    subject: int, name: str, plan: Plan, known: Survey, case: str, number: int, tell: Tell
 ) -> tuple[Outcome, dict[str, str]]:
     check = find_check(name)
     tell(name)
@@ -177,7 +232,7 @@ async def _judged(
 
 async def _broken_off(error: Error | OSError, stage: Stage) -> Outcome:
     """A server that ends although nobody told it to has failed, whatever the check was about."""
-    ended = bool(stage.targets) and await stage.target.until(lambda: stage.target.main_ended, LEAVING)
+    ended = bool(stage.targets) and await until(lambda: stage.target.main_ended, LEAVING)
     if ended and not stage.signalled:
         what = f"the server ended by itself ({stage.target.exit_status}) in the middle of the check: {error}"
         return Outcome(

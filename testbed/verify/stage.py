@@ -12,12 +12,10 @@ the cut.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Literal, Self
 
@@ -36,13 +34,13 @@ from .peer import Asked, Peer
 from .plan import Plan
 from .seen import Seen
 from .survey import ANSWER_SECONDS, Survey
-from .target import Target, find_listener, processor_waits, resolve
+from .target import Target, find_listener, resolve
+from .waiting import until
 
 SAMPLE_EVERY: Final = 0.02
 SNAPLEN: Final = 2048
 SETTLE: Final = 0.5
 """How long the server may take to let go of the connection it was warmed up with."""
-_LOOK: Final = 0.005
 
 
 class Stage:
@@ -117,7 +115,7 @@ class Stage:
                 self.dialogue = dialogue_of(self.plan, self.address[0])
         took = time.monotonic() - began
         if self.survey is not None and self.survey.daemon:
-            await self.target.until(lambda: self.target.ended is not None, self.plan.start)
+            await until(lambda: self.target.ended is not None, self.plan.start)
         if warm:
             await self._warm_up()
         return took
@@ -130,9 +128,9 @@ class Stage:
             if not await peer.replied(asked, ANSWER_SECONDS):
                 raise TargetError(self.told(f"it did not answer its first request ({asked.reply})"))
         else:
-            await self.until(lambda: peer.kernel is not None and bool(peer.kernel.inode), SETTLE)
+            await until(lambda: peer.kernel is not None and bool(peer.kernel.inode), SETTLE)
         peer.close()
-        await self.until(lambda: peer.kernel is None, SETTLE)
+        await until(lambda: peer.kernel is None, SETTLE)
         if len(self.targets) <= 1:
             await self.capture.cut()
             self._steps.clear()
@@ -145,17 +143,13 @@ class Stage:
         listeners = find_listener(self.kernel, self.address[1])
         return sorted({owner.pid for row in listeners for owner in owners(row.inode)})
 
-    def descriptors(self) -> int:
-        """How many descriptors its processes have open."""
-        total = 0
+    def descriptors(self) -> dict[int, int]:
+        """How many descriptors each of its processes has open, by pid; a zombie has none and is left out."""
+        counts = {}
         for pid in self.pids():
             with contextlib.suppress(OSError):
-                total += len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208  a count of names
-        return total
-
-    def waits_for_processor(self) -> dict[str, float]:
-        """See `processor_waits`: of the server's threads."""
-        return processor_waits(self.pids())
+                counts[pid] = len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208  a count of names
+        return {pid: count for pid, count in counts.items() if count}
 
     def holder(self, peer: Peer) -> Owner | None:
         """The process that holds the server's end of a connection, and its descriptor."""
@@ -204,9 +198,7 @@ class Stage:
     async def fresh(self) -> Peer:
         """A client that has sent nothing, and that the server has accepted (or will not before a byte)."""
         peer = await self.connect()
-        await self.until(
-            lambda: (row := peer.kernel) is not None and bool(row.inode) and not row.rqueue, SETTLE
-        )
+        await until(lambda: (row := peer.kernel) is not None and bool(row.inode) and not row.rqueue, SETTLE)
         return peer
 
     async def held(self) -> Peer:
@@ -250,15 +242,6 @@ class Stage:
     def step(self, text: str, side: Literal["lab", "server"] = "lab") -> None:
         """Write down what is done, for every ladder."""
         self._steps.append(Step(time.time_ns(), side, text))
-
-    async def until(self, holds: Callable[[], bool], within: float) -> bool:
-        """Look every few milliseconds whether `holds`; False when it did not `within` so many seconds."""
-        limit = time.monotonic() + within
-        while not holds():
-            if time.monotonic() >= limit:
-                return False
-            await asyncio.sleep(_LOOK)
-        return True
 
     # ---- witnesses
 

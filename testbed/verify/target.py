@@ -13,7 +13,7 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,7 @@ from ..render.escape import visible
 from ..tcp.states import State
 from .outcome import seconds
 from .plan import PLACEHOLDER, Plan
+from .waiting import until
 
 KEPT_OUTPUT: Final = 64 << 10
 """Bytes of its output that are kept: the last ones."""
@@ -150,7 +151,7 @@ class Target:
     async def freeze(self) -> bool:
         """SIGSTOP all of it, and wait until it has; False when it would not."""
         self.send_all(signal.SIGSTOP)
-        return await self.until(lambda: all(_is_stopped(pid) for pid in self.pids()), 2.0)
+        return await until(lambda: all(_is_stopped(pid) for pid in self.pids()), 2.0)
 
     def thaw(self) -> None:
         """Let it go on."""
@@ -191,20 +192,7 @@ class Target:
 
     async def gone(self, within: float) -> bool:
         """Wait until none of its processes is left."""
-        return await self.until(lambda: self.all_ended_ns is not None, within)
-
-    async def until(self, holds: Callable[[], bool], within: float) -> bool:
-        """Look every few milliseconds whether `holds`; False when it did not `within` so many seconds."""
-        limit = time.monotonic() + within
-        while not holds():
-            if time.monotonic() >= limit:
-                return False
-            await asyncio.sleep(_LOOK)
-        return True
-
-    def descriptors(self) -> int:
-        """How many descriptors all of its processes have open."""
-        return sum(_count(Path(f"/proc/{pid}/fd")) for pid in self.pids())
+        return await until(lambda: self.all_ended_ns is not None, within)
 
     def names(self) -> list[str]:
         """Its processes, each as ``pid (program)``."""
@@ -288,13 +276,6 @@ _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 def _plain(line: str) -> str:
     """Without the colours that a logger put in."""
     return _ESCAPES.sub("", line).strip()
-
-
-def _count(folder: Path) -> int:
-    try:
-        return len(os.listdir(folder))  # noqa: PTH208  a count of names
-    except OSError:
-        return 0
 
 
 def _is_stopped(pid: int) -> bool:

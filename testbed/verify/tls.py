@@ -75,11 +75,6 @@ class TlsLayer:
         self._in.write(data)
         return self._plain()
 
-    def eof(self) -> None:
-        """The stream under it is over."""
-        self._in.write_eof()
-        self._plain()
-
     def goodbye(self) -> bytes:
         """Our close_notify, to be sent."""
         self.said_goodbye = True

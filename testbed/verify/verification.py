@@ -10,13 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from ..errors import UsageError
+from ..errors import Error, UsageError
 from . import pages, report
 from .checks import CHECKS, Check, missing
-from .dialogue import dialogue_of
 from .plan import Plan
 from .result import Result, Verification
-from .runner import estimate, look, run
+from .runner import LOOK, Begun, Done, Looked, Subject, estimate, run
 from .survey import Survey
 
 Begin = Callable[[Survey, float, str], None]
@@ -43,29 +42,41 @@ def verify(
     cannot be run, CapabilityError where this machine cannot do it.
     """
     start = time.monotonic()
-    if plan.out is not None:
-        try:
-            plan.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"--out {plan.out}: {error.strerror}") from None
-    known = look(plan)
-    if began is not None:
-        began(known, *forecast(plan, known, checks, repeat))
+    _make_room(plan)
+    known: Survey | None = None
     results = []
-    for result in run(plan, known, checks, repeat=repeat, began=performing):
-        results.append(result)
-        if done is not None:
-            done(result)
+    for event in run([Subject(plan, checks, repeat)]):
+        match event:
+            case Looked(_, Error() as error):
+                raise error
+            case Looked(_, Survey() as known):
+                if began is not None:
+                    began(known, *forecast(plan, known, checks, repeat))
+            case Begun(_, check):
+                if performing is not None:
+                    performing(check)
+            case Done(_, result):
+                results.append(result)
+                if done is not None:
+                    done(result)
+    assert known is not None  # it was looked at, or an error was raised
     order = [check.id for check in checks]
     results.sort(key=lambda result: order.index(result.check))
     whole = Verification(plan, known, tuple(results), time.monotonic() - start)
     return whole if plan.out is None else _kept(whole, plan.out)
 
 
+def _make_room(plan: Plan) -> None:
+    if plan.out is not None:
+        try:
+            plan.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--out {plan.out}: {error.strerror}") from None
+
+
 def forecast(plan: Plan, known: Survey, checks: Sequence[Check], repeat: int = 1) -> tuple[float, str]:
     """About how many seconds all takes, and ", as ..." where that needs a reason."""
-    dialogue = dialogue_of(plan, known.address[0])
-    ahead = [check for check in checks if not missing(check, plan, known, dialogue)]
+    ahead = [check for check in checks if not missing(check, plan, known)]
     if not ahead:
         return 0.0, ""
     times = {check.id: estimate(check, plan, known) for check in ahead}
@@ -73,7 +84,7 @@ def forecast(plan: Plan, known: Survey, checks: Sequence[Check], repeat: int = 1
     work = (
         sum(WORK * len(check.cases) + known.start_seconds for check in ahead) * repeat / (os.cpu_count() or 1)
     )
-    side_by_side = SURVEY + known.start_seconds + max(times[longest], work) + work / 4
+    side_by_side = LOOK + known.start_seconds + max(times[longest], work) + work / 4
     about = sum(times.values()) * repeat if plan.attached else side_by_side
     why = f" (the longest is {longest}: --idle {plan.idle:g})" if times[longest] > plan.idle else ""
     return about, why if about >= WORTH_SAYING or times[longest] > WORTH_SAYING / 2 else ""
@@ -81,9 +92,6 @@ def forecast(plan: Plan, known: Survey, checks: Sequence[Check], repeat: int = 1
 
 WORK: Final = 0.4
 """Seconds of a processor's time that a check takes besides the server's start."""
-
-SURVEY: Final = 1.5
-"""Seconds of the look at the server before."""
 
 
 def _kept(done: Verification, out: Path) -> Verification:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import site
 import subprocess
 import sys
 import termios
@@ -16,9 +15,7 @@ import psutil
 import pytest
 
 from ..terminal import terminal
-
-ROOT = Path(__file__).resolve().parents[2]
-NOBODY = 65534
+from .ordinary_user import as_ordinary_user
 
 
 def step(*arguments: str, keys: str = "", **options: Any) -> subprocess.CompletedProcess[str]:
@@ -95,7 +92,7 @@ def test_a_mistake_is_one_line(arguments: list[str], keys: str, told: str) -> No
 def test_an_ordinary_user_sees_every_state_stand_still(
     name: str, client: list[str], server: list[str], live: None
 ) -> None:
-    done = as_ordinary_user("step", name, "--script", "-", "--json", keys="a")
+    done = as_ordinary_user("step", name, "--script", "-", "--json", stdin="a")
     if done.returncode == 3:
         pytest.skip(done.stderr)
     assert done.returncode == 0, done.stderr
@@ -103,50 +100,6 @@ def test_an_ordinary_user_sees_every_state_stand_still(
     assert document["standing"] == {"client": client, "server": server}
     for one in document["steps"]:
         assert one["after"][one["receiver"]]["state"] in one["outcome"]
-
-
-def as_ordinary_user(*arguments: str, keys: str) -> subprocess.CompletedProcess[str]:
-    """Run testbed without privilege: as nobody where we are root, else as who we are."""
-    command = [sys.executable]
-    options: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        command = [readable_python()]
-        options = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-    path = os.pathsep.join([str(ROOT), *site.getsitepackages()])
-    return subprocess.run(
-        [*command, "-m", "testbed", *arguments],
-        input=keys,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        cwd="/",
-        env={"PYTHONPATH": path, "PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1"},
-        **options,
-    )
-
-
-def readable_python() -> str:
-    """An interpreter of our version that nobody may run, with our modules; skips where there is none."""
-    probe = "import sys, testbed.cli, psutil; print(*sys.version_info[:2])"
-    path = os.pathsep.join([str(ROOT), *site.getsitepackages()])
-    for candidate in (sys.executable, "/usr/bin/python3"):
-        try:
-            done = subprocess.run(
-                [candidate, "-c", probe],
-                user=NOBODY,
-                group=NOBODY,
-                extra_groups=[],
-                env={"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
-                cwd="/",
-                capture_output=True,
-                text=True,
-                timeout=30,
-            )
-        except OSError:
-            continue
-        if done.returncode == 0:
-            return candidate
-    pytest.skip("no interpreter that an ordinary user may run finds this checkout")
 
 
 # ---------------------------------------------------------------- on a terminal

@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 import psutil
@@ -21,6 +23,7 @@ from testbed import explain
 from testbed.verify.checks import CHECKS
 
 from ..report.seen import Seen
+from .ordinary_user import as_ordinary_user, ordinary_python
 from .test_commands import one_line, testbed
 
 MARK = "TESTBED_TEST_RUN"
@@ -37,13 +40,6 @@ QUICK = (
     "--check",
     "early-reply",
 )
-
-LISTEN = "import socket, time; s = socket.create_server(('127.0.0.1', int({port}))); time.sleep(1000)"
-SERVE = "import http.server as h; h.ThreadingHTTPServer(('127.0.0.1', {port}), h.SimpleHTTPRequestHandler)"
-
-
-def python(program: str) -> tuple[str, ...]:
-    return "--", sys.executable, "-c", program
 
 
 def marked(value: str) -> list[psutil.Process]:
@@ -102,58 +98,121 @@ def test_no_such_command(live: None) -> None:
     one_line(done, "no-such-command", "no such command")
 
 
-# ---- servers that cannot be used
+# ---- servers that make it hard
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (python("print('config is broken'); raise SystemExit(4)"), ["exit status 4", "config is broken"]),
-        (python("import os; os.kill(os.getpid(), 11)"), ["SIGSEGV", "printed nothing"]),
-        (("--start", "1", *python("import time; time.sleep(1000)")), ["not listened on port 8000"]),
-        (python(LISTEN.replace("{port}", "9")), ["127.0.0.1:9,", "--port 9"]),
-        (python(LISTEN), ["nobody accepted the connection"]),
+class Hostile(NamedTuple):
+    """What a server does, and what comes of it: one line on stderr with `words`, or verdicts by check."""
+
+    does: str
+    arguments: tuple[str, ...]
+    status: int
+    words: tuple[str, ...] = ()
+    verdicts: Mapping[str, str] = {}
+
+
+def python(program: str) -> tuple[str, ...]:
+    return "--", sys.executable, "-c", program
+
+
+def checks(*names: str) -> tuple[str, ...]:
+    return "--protocol", "tcp", "--grace", "1", *(word for name in names for word in ("--check", name))
+
+
+LISTEN = "import socket, time; s = socket.create_server(('127.0.0.1', int({port}))); time.sleep(1000)"
+
+SERVE = """
+import os, signal, socket, sys, threading, time
+def echo(connection):
+    with connection:
+        while data := connection.recv(4096):
+            connection.sendall(data)
+def serve():
+    listener = socket.create_server(("127.0.0.1", {port}))
+    while True:
+        threading.Thread(target=echo, args=listener.accept()[:1], daemon=True).start()
+"""
+"""A server's parts: `serve()` never returns."""
+
+ECHO_PROGRAM = f"{shlex.quote(sys.executable)} -m testbed.servers.echo --port {{port}}"
+
+HOSTILE = (
+    Hostile(
+        "exits at once",
+        python("print('config is broken'); raise SystemExit(4)"),
+        3,
+        ("exit status 4", "config is broken"),
+    ),
+    Hostile("dies at once", python("import os; os.kill(os.getpid(), 11)"), 3, ("SIGSEGV", "printed nothing")),
+    Hostile(
+        "never listens",
+        ("--start", "1", *python("import time; time.sleep(1000)")),
+        3,
+        ("not listened on port 8000 within 1 s",),
+    ),
+    Hostile("binds another port", python(LISTEN.replace("{port}", "9")), 3, ("127.0.0.1:9,", "--port 9")),
+    Hostile("never accepts", python(LISTEN), 3, ("nobody accepted the connection",)),
+    Hostile(
+        "floods its output and never listens",
+        ("--start", "1", *python("while True: print('x' * 10**6)")),
+        3,
+        ("not listened on port 8000", "xxx"),
+    ),
+    Hostile(
+        "floods its output while it serves",
         (
-            ("--port", "9", "--protocol", "none", *python("import time; print('x' * 10**7)")),
-            ["without listening"],
+            *checks("close-back", "stop-fresh"),
+            *python(f"{SERVE}\nthreading.Thread(target=serve).start()\nwhile True: print('x' * 10**5)"),
         ),
-    ],
+        0,
+        verdicts={"close-back": "pass", "stop-fresh": "pass"},
+    ),
+    Hostile(
+        "ignores the signal",
+        (
+            *checks("stop-fresh", "stop-idle"),
+            *python(f"{SERVE}\nsignal.signal(15, signal.SIG_IGN)\nserve()"),
+        ),
+        1,
+        verdicts={"stop-fresh": "fail", "stop-idle": "fail"},
+    ),
+    Hostile(
+        "forks into the background",
+        (*checks("stop-fresh", "stop-idle", "kill"), "--", "sh", "-c", f"({ECHO_PROGRAM} &); sleep 0.1"),
+        0,
+        verdicts={"stop-fresh": "pass", "stop-idle": "pass", "kill": "pass"},
+    ),
+    Hostile(
+        "forks a process that never leaves",
+        (*checks("stop-fresh", "kill"), "--", "sh", "-c", f"(yes >/dev/null &); exec {ECHO_PROGRAM}"),
+        1,
+        verdicts={"stop-fresh": "fail", "kill": "warn"},
+    ),
+    Hostile(
+        "forks without end",
+        (
+            *checks("stop-fresh"),
+            *python(
+                f"{SERVE}\nthreading.Thread(target=serve, daemon=True).start()\n"
+                "while True:\n    if not os.fork(): time.sleep(1000)\n    time.sleep(0.02)"
+            ),
+        ),
+        1,
+        verdicts={"stop-fresh": "fail"},
+    ),
 )
-def test_a_server_that_cannot_be_used_is_exit_3(
-    options: tuple[str, ...], words: list[str], mark: str, live: None
+
+
+@pytest.mark.parametrize("row", HOSTILE, ids=lambda row: row.does)
+def test_whatever_a_server_does_there_is_a_clear_word_and_nothing_is_left(
+    row: Hostile, mark: str, live: None
 ) -> None:
-    done = testbed("verify", *options)
-    assert done.returncode == 3, done.stderr
-    one_line(done, *words)
-    nothing_left(mark)
-
-
-# ---- servers that can, though they make it hard
-
-
-def test_a_daemon_that_floods_its_output_is_verified(mark: str, live: None) -> None:
-    """It forks into the background, where another process prints without end; both are ended."""
-    server = f"{shlex.quote(sys.executable)} -m testbed.servers.echo --port {{port}}"
-    done = testbed(
-        "verify", "--json", "--protocol", "tcp", "--check", "kill", "--check", "stop-idle",
-        "--", "sh", "-c", f"({server} &) ; (yes & ) ; sleep 0.2",
-    )  # fmt: skip
-    document = json.loads(done.stdout)
-    verdicts = {row["id"]: row["verdict"] for row in document["checks"]}
-    # the daemon stops as it should; what floods does not know that it was to leave
-    assert verdicts["stop-idle"] == "fail"
-    (row,) = [row for row in document["checks"] if row["id"] == "stop-idle"]
-    assert "(yes)" in row["what"] and "FIN" in row["what"]
-    nothing_left(mark)
-
-
-def test_one_that_ignores_the_signal_fails_and_is_ended(mark: str, live: None) -> None:
-    ignoring = f"import signal; signal.signal(15, signal.SIG_IGN); {SERVE}.serve_forever()"
-    done = testbed("verify", "--json", "--grace", "1", "--check", "stop-fresh", *python(ignoring))
-    assert done.returncode == 1
-    (row,) = json.loads(done.stdout)["checks"]
-    assert (row["verdict"], row["measured"]["exit_seconds"]) == ("fail", None)
-    assert row["hurts"] and row["change"]
+    done = testbed("verify", "--json", *row.arguments)
+    assert done.returncode == row.status, done
+    if row.words:
+        one_line(done, *row.words)
+    else:
+        assert {check["id"]: check["verdict"] for check in json.loads(done.stdout)["checks"]} == row.verdicts
     nothing_left(mark)
 
 
@@ -312,3 +371,20 @@ def test_attached_it_sends_no_signal(live: None) -> None:
     }
     assert document["port"] == 7000
     assert done.returncode == 0, "the server was still there to be ended"
+
+
+# ---- as an ordinary user
+
+
+def test_an_ordinary_user_has_every_check(live: None) -> None:
+    server = [ordinary_python(), "-m", "testbed.servers.http", "--port", "{port}", "--keepalive-idle", "60"]
+    done = as_ordinary_user(
+        "verify", "--json", "--idle", "3", "--grace", "2",
+        "--slow-path", "/slow?seconds=0.5", "--large-path", "/large",
+        "--", *server, "--idle-timeout", "2", "--request-timeout", "2",
+    )  # fmt: skip
+    if done.returncode == 3:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(done.stdout)["checks"]
+    assert {row["id"]: row["verdict"] for row in rows} == dict.fromkeys(CHECKS, "pass")

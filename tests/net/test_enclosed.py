@@ -90,6 +90,17 @@ def test_signals_are_at_their_defaults(output: tuple[int, int]) -> None:
     assert int(said["SigIgn"], 16) == int(said["SigBlk"], 16) == 0
 
 
+def test_the_end_of_all_is_when_it_was_reaped_and_not_when_that_is_read(output: tuple[int, int]) -> None:
+    command = start("sleep", "0.3", output=output)
+    first = psutil.Process(command._first)
+    first.wait(10)
+    over = time.time_ns()
+    time.sleep(0.05)
+    command.read_reports()
+    assert command.all_ended_ns is not None and command.all_ended_ns <= over
+    command.end()
+
+
 def test_what_slips_away_is_still_seen_and_ended(output: tuple[int, int]) -> None:
     command = start("sh", "-c", DAEMON, output=output)
     while command.ended is None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from testbed.verify.checks import CHECKS
-from testbed.verify.outcome import Verdict
-from testbed.verify.plan import Plan
-from testbed.verify.profiles import PROFILES
-from testbed.verify.report import told
-from testbed.verify.result import Result, by_check
-from testbed.verify.verification import verify
+from testbed.net.private import PrivateNetwork
+from testbed.verify.checks.closing import FIRST_PART, believed, early_reply
+from testbed.verify.checks.idling import Waits, waited
+from testbed.verify.dialogue import Request
+from testbed.verify.outcome import Outcome, Verdict
+from testbed.verify.peer import Asked, Peer
+from testbed.verify.stage import Stage
+from testbed.verify.survey import Survey
+from testbed.verify.waiting import until
+
+from . import servers
+from .verifying import plan, python, verified
 
 pytestmark = [pytest.mark.usefixtures("live"), pytest.mark.timeout(120)]
 
@@ -33,22 +38,11 @@ while True:
 """
 
 
-def results(*command: str, checks: tuple[str, ...], out: Path | None = None) -> dict[str, Result]:
-    plan = Plan(
-        command=command,
-        profile=PROFILES["generic"],
-        env=tuple(os.environ.items()),
-        cwd=Path.cwd(),
-        out=out,
-    )
-    return by_check(verify(plan, [CHECKS[name] for name in checks]).results)
-
-
 def test_a_request_and_its_fin_are_one_segment(tmp_path: Path) -> None:
     """Else the verdict on half-close depends on how soon the server answers."""
     server = (sys.executable, "-m", "testbed.servers.http", "--port", "{port}")
-    found = results(*server, checks=("half-close",), out=tmp_path)
-    assert found["half-close"].verdict is Verdict.PASS
+    found = verified(plan(*server, out=tmp_path), "half-close")
+    assert not found.verdicts, found.said
     capture = str(tmp_path / "half-close" / "capture.pcap")
     wanted = "dst port 8000 and tcp[tcpflags] & tcp-fin != 0"
     found_there = subprocess.run(
@@ -62,8 +56,110 @@ def test_a_request_and_its_fin_are_one_segment(tmp_path: Path) -> None:
 
 def test_a_connection_that_was_not_handed_over_proves_nothing() -> None:
     """TCP_DEFER_ACCEPT: the kernel forgets a connection without a byte, and says nothing to its client."""
-    found = results(sys.executable, "-c", DEFERRING, "{port}", checks=("kill", "rebind"))
-    assert {name: result.verdict for name, result in found.items()} == {
-        "kill": Verdict.PASS,
-        "rebind": Verdict.PASS,
-    }, [told(result) for result in found.values()]
+    found = verified(python(DEFERRING), "kill", "rebind")
+    assert found.results.keys() == {"kill", "rebind"}
+    assert not found.verdicts, found.said
+
+
+# ---- client-reset
+
+
+@pytest.mark.parametrize("server", [servers.SLOW_TO_ACCEPT, servers.SHORT_IDLE])
+def test_who_is_in_use_is_ended_by_no_idle_timeout(server: str) -> None:
+    """The other client asks again and again: one left alone is ended by a timeout, and not by a reset."""
+    found = verified(python(server), "client-reset")
+    assert found.results["client-reset"].telling.measured["resets"] == 4
+    assert not found.verdicts, found.said
+
+
+# ---- early-reply
+
+
+def test_an_answer_on_the_head_alone_is_seen(
+    monkeypatch: pytest.MonkeyPatch, network: PrivateNetwork
+) -> None:
+    """However soon it is there: the client is held here until it is, before it sends its body."""
+    ask = Stage.asked
+
+    async def asked(stage: Stage, peer: Peer, request: Request) -> Asked:
+        asked = await ask(stage, peer, request)
+        assert await until(lambda: peer.waiting, 10)
+        return asked
+
+    async def perform() -> Outcome:
+        subject = python(servers.REFUSES_ON_THE_HEAD)
+        async with Stage(subject, Survey(("127.0.0.1", subject.port), 0.1, 1)) as stage:
+            await stage.start()
+            monkeypatch.setattr(Stage, "asked", asked)
+            return await early_reply(stage)
+
+    outcome = asyncio.run(perform())
+    assert outcome.verdict is Verdict.PASS, outcome
+    assert outcome.measured["early"] is True
+    # the first part, and a little more: not all of it, as one that has seen no answer sends
+    assert outcome.measured["upload_bytes_sent"] == FIRST_PART + FIRST_PART // 4
+
+
+def test_a_server_that_takes_its_time_is_no_busy_machine() -> None:
+    found = verified(python(servers.READS_SLOWLY_AND_RESETS), "early-reply")
+    assert found.verdicts == {"early-reply": Verdict.FAIL}, found.said
+    assert found.results["early-reply"].telling.measured["reset"] is True
+
+
+@pytest.mark.parametrize(
+    ("verdict", "waited", "believed_as"),
+    [
+        (Verdict.FAIL, 0.1, Verdict.FAIL),
+        (Verdict.FAIL, 0.8, Verdict.INCONCLUSIVE),
+        (Verdict.WARN, 0.8, Verdict.INCONCLUSIVE),
+        (Verdict.PASS, 0.8, Verdict.PASS),
+    ],
+)
+def test_a_client_that_had_to_wait_proves_nothing(
+    verdict: Verdict, waited: float, believed_as: Verdict
+) -> None:
+    assert believed(Outcome(verdict, "so it ended"), waited).verdict is believed_as
+
+
+# ---- idle-race
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "seconds"),
+    [(10, 19, 0.5), (10, 20, 0.5), (15, 25, 1.5), (0, 5, 0.0), (35, 40, 1.0), (0, 99, 2.5)],
+)
+def test_for_how_long_a_thread_waited_in_some_time(begin: int, end: int, seconds: float) -> None:
+    """From the last look before to the first after; one thread waits all the time, another ends early."""
+    looks = [
+        Waits(10, {"1": 1.0, "2": 7.0}),
+        Waits(20, {"1": 1.5, "2": 7.1}),
+        Waits(30, {"1": 2.5}),
+        Waits(40, {"1": 3.5, "3": 9.0}),
+    ]
+    assert waited(looks, begin, end) == pytest.approx(seconds)
+
+
+def test_a_server_that_waits_for_a_processor_is_not_late_of_its_own() -> None:
+    """Its requests lie there while it cannot run, and it closes upon them: as much is forgiven, and told."""
+    found = verified(python(servers.LATE_FOR_ITS_TURN, idle=4.0), "idle-race")
+    measured = found.results["idle-race"].telling.measured
+    assert measured["processor_wait_seconds"] > 0
+    assert not found.verdicts, found.said
+
+
+# ---- descriptor-leak
+
+
+def test_a_new_workers_descriptors_are_no_leak() -> None:
+    found = verified(python(servers.preforked(grows=True), protocol="none"), "descriptor-leak")
+    result = found.results["descriptor-leak"]
+    assert result.verdict is Verdict.PASS, result.what
+    measured = result.telling.measured
+    assert (measured["processes_compared"], measured["processes_started"]) == (3, 1)
+    assert "in 3 processes (1 started meanwhile: not compared)" in result.what
+
+
+def test_a_preforked_servers_leak_is_one_whoever_came_meanwhile() -> None:
+    leaking = python(servers.preforked(grows=True, leaks=True), protocol="none", idle=1.0)
+    found = verified(leaking, "descriptor-leak")
+    assert found.verdicts == {"descriptor-leak": Verdict.FAIL}, found.said

@@ -1,41 +1,34 @@
 """The servers' endings are the proof: each bad one makes exactly the checks complain that it should.
 
 The tables are derived from what an ending does (servers/endings.py), not from what the checks said.  A
-check that is not named passes; `polite` passes all.  HTTP is put to every check; RPC and echo to those
-that their endings are about, with two that must pass beside them.
+check that is not named passes; `polite` passes all.  HTTP is put to every check that can tell; RPC and
+echo to those that their endings are about, with two that must pass beside them.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import pytest
-from _pytest.mark import ParameterSet
 
-from testbed.errors import TargetError
 from testbed.servers import ENDINGS
 from testbed.verify.checks import CHECKS
 from testbed.verify.outcome import Verdict
 from testbed.verify.plan import Plan
-from testbed.verify.profiles import PROFILES
-from testbed.verify.report import told
-from testbed.verify.verification import verify
 
-WHOLE = os.environ.get("VERIFY_ALL") == "1"
-USUAL = frozenset({"polite", "never", "linger-zero"})
-"""The endings that are put to the checks each time: nothing wrong, a close that never comes, one too hard."""
+from .verifying import Found, plan, together
 
-pytestmark = [pytest.mark.usefixtures("live"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.usefixtures("live"), pytest.mark.timeout(600)]
 
 FAIL, WARN, INFO, SKIPPED = Verdict.FAIL, Verdict.WARN, Verdict.INFO, Verdict.SKIPPED
 
-TIMES = ("--idle-timeout", "4.5", "--request-timeout", "3", "--keepalive-idle", "60")
+TIMES = ("--idle-timeout", "4.5", "--request-timeout", "3")
 """Long enough for a kernel to give a client up (3.4 s after its reply), shorter than `--idle`; longer than
 the grace, so that no timeout ends what a stop left open."""
+
+KEEPALIVE = ("--keepalive-idle", "60")
 
 HTTP: Mapping[str, Mapping[str, Verdict]] = {
     "polite": {},
@@ -115,7 +108,7 @@ SKIPS: Mapping[str, frozenset[str]] = {
 }
 
 SLOW = frozenset({"idle-timeout", "idle-race", "stalled-request", "client-vanishes", "descriptor-leak"})
-"""Checks that wait for timeouts: HTTP's endings go through these."""
+"""Checks that wait for timeouts, and ask nobody to stop."""
 
 SHOWS_NOTHING: frozenset[tuple[str, str, str]] = frozenset(
     {
@@ -128,89 +121,105 @@ SHOWS_NOTHING: frozenset[tuple[str, str, str]] = frozenset(
 """Where a protocol cannot show what an ending does: (protocol, ending, check)."""
 
 CONTROLS = ("close-back", "stop-fresh")
+"""Checks that RPC and echo are put to with every ending, whatever it is about."""
 
 
-def some(endings: Iterable[str]) -> list[ParameterSet]:
-    """All of them, skipped but for a few unless all are asked for: each waits for timers for some seconds."""
-    left_out = pytest.mark.skipif(not WHOLE, reason="takes minutes with all the others: VERIFY_ALL=1 runs it")
-    return [pytest.param(name, marks=() if name in USUAL else left_out) for name in endings]
+class Row(NamedTuple):
+    """A server with its options, the checks that it is put to (none: all), and those that do not pass."""
+
+    protocol: str
+    options: str
+    checks: tuple[str, ...]
+    expected: Mapping[str, Verdict]
+    keepalive: bool = True
+    idle: float = 6.5
 
 
-def plan(protocol: str, *options: str, **more: Any) -> Plan:
-    """One of the project's servers, with grace and patience to match `TIMES`."""
-    command = (sys.executable, "-m", f"testbed.servers.{protocol}", "--port", "{port}", *TIMES, *options)
-    pages = {"slow_path": "/slow?seconds=0.5", "large_path": "/large"} if protocol == "http" else {}
-    return Plan(
-        command=command,
-        profile=PROFILES["generic"],
-        protocol="tcp" if protocol == "echo" else protocol,
-        grace=2.5,
-        idle=6.5,
-        env=tuple(os.environ.items()),
-        cwd=Path.cwd(),
-        **{**pages, **more},
-    )
+def http(ending: str) -> Row:
+    """HTTP with an ending: every check, but not those that wait for timeouts where only the stop differs."""
+    row, polite = ENDINGS[ending], ENDINGS["polite"]
+    same = all(getattr(row, part) == getattr(polite, part) for part in ("respond", "goodbye", "fault"))
+    checks = [name for name in CHECKS if not same or ending == "polite" or name not in SLOW]
+    return Row("http", f"--ending {ending}", tuple(checks), HTTP[ending])
 
 
-def verdicts(subject: Plan, names: tuple[str, ...] = tuple(CHECKS)) -> tuple[dict[str, Verdict], str]:
-    """Every verdict that is no pass; and all that was said, for a failure's message."""
-    done = verify(subject, [CHECKS[name] for name in names])
-    said = "\n".join(
-        f"{r.verdict} {r.check}: {told(r)}" for r in done.results if r.verdict is not Verdict.PASS
-    )
-    return {r.check: r.verdict for r in done.results if r.verdict is not Verdict.PASS}, said
-
-
-def test_every_ending_has_its_row() -> None:
-    assert {*HTTP, UNUSABLE} == set(ENDINGS)
-
-
-@pytest.mark.parametrize("ending", some(HTTP))
-def test_http(ending: str) -> None:
-    found, said = verdicts(plan("http", "--ending", ending))
-    assert found == HTTP[ending], said
-
-
-@pytest.mark.parametrize("options", some(OPTIONS))
-def test_http_options(options: str) -> None:
-    found, said = verdicts(plan("http", *options.split()))
-    assert found == OPTIONS[options], said
-
-
-def test_without_keepalive_only_timeouts_notice() -> None:
-    """Each of the two is enough; without both a client that is gone is never noticed."""
-    bare = plan("http", "--idle-timeout", "0")
-    words = list(bare.command)
-    at = words.index("--keepalive-idle")
-    del words[at : at + 2]
-    found, said = verdicts(
-        Plan(command=tuple(words), profile=bare.profile, idle=1.0, env=bare.env, cwd=bare.cwd),
-        ("keepalive-option", "client-vanishes"),
-    )
-    assert found == {"keepalive-option": INFO, "client-vanishes": WARN}, said
-
-
-@pytest.mark.parametrize("protocol", ["rpc", "echo"])
-@pytest.mark.parametrize("ending", some(HTTP))
-def test_other_protocols(protocol: str, ending: str) -> None:
+def other(protocol: str, ending: str) -> Row:
+    """RPC or echo with an ending: what it is about, and the controls."""
     asked = ({*HTTP[ending], *CONTROLS}) - SKIPS[protocol] - SLOW
     expected = {
         name: verdict
         for name, verdict in HTTP[ending].items()
         if name in asked and (protocol, ending, name) not in SHOWS_NOTHING
     }
-    found, said = verdicts(
-        plan(protocol, "--ending", ending), tuple(name for name in CHECKS if name in asked)
+    return Row(protocol, f"--ending {ending}", tuple(name for name in CHECKS if name in asked), expected)
+
+
+ROWS: Mapping[str, Row] = {
+    **{f"http {ending}": http(ending) for ending in HTTP},
+    **{f"http {options}": Row("http", options, (*bad, *CONTROLS), bad) for options, bad in OPTIONS.items()},
+    **{
+        f"{protocol} {ending}": other(protocol, ending)
+        for protocol in SKIPS
+        for ending in HTTP
+        if ending != "polite"
+    },
+    **{
+        f"{protocol} polite": Row(protocol, "", (), dict.fromkeys(skipped, SKIPPED))
+        for protocol, skipped in SKIPS.items()
+    },
+    # keepalive and idle timeout: each is enough; without both a client that is gone is never noticed
+    "http without keepalive": Row(
+        "http",
+        "--idle-timeout 0",
+        ("keepalive-option", "client-vanishes"),
+        {"keepalive-option": INFO, "client-vanishes": WARN},
+        keepalive=False,
+        idle=1.0,
+    ),
+    **{
+        f"{protocol} {UNUSABLE}": Row(protocol, f"--ending {UNUSABLE}", (), {})
+        for protocol in ("http", *SKIPS)
+    },
+}
+
+
+def subject(row: Row) -> Plan:
+    """The plan of a row, with grace and patience to match `TIMES`."""
+    pages = {"slow_path": "/slow?seconds=0.5", "large_path": "/large"} if row.protocol == "http" else {}
+    return plan(
+        *(sys.executable, "-m", f"testbed.servers.{row.protocol}", "--port", "{port}"),
+        *TIMES,
+        *(KEEPALIVE if row.keepalive else ()),
+        *row.options.split(),
+        protocol="tcp" if row.protocol == "echo" else row.protocol,
+        grace=2.5,
+        idle=row.idle,
+        **pages,
     )
-    assert found == expected, said
 
 
-@pytest.mark.parametrize("protocol", ["rpc", "echo"])
-def test_polite_passes_all(protocol: str) -> None:
-    found, said = verdicts(plan(protocol))
-    assert found == dict.fromkeys(SKIPS[protocol], SKIPPED), said
+@pytest.fixture(scope="module")
+def found(request: pytest.FixtureRequest, live: None) -> Mapping[str, Found]:
+    """All rows that this run asks for, verified side by side."""
+    asked: list[str] = [
+        str(item.callspec.params["name"])
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.path == request.path and "name" in item.fixturenames
+    ]
+    return together({name: (subject(ROWS[name]), ROWS[name].checks) for name in asked})
 
 
-def test_a_server_that_never_accepts_cannot_be_used() -> None:
-    with pytest.raises(TargetError, match="nobody accepted the connection"):
-        verify(plan("http", "--ending", UNUSABLE))
+def test_every_ending_has_its_row() -> None:
+    assert {*HTTP, UNUSABLE} == set(ENDINGS)
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if UNUSABLE not in name])
+def test_exactly_the_checks_complain_that_should(name: str, found: Mapping[str, Found]) -> None:
+    assert not found[name].problem
+    assert found[name].verdicts == ROWS[name].expected, found[name].said
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if UNUSABLE in name])
+def test_a_server_that_never_accepts_cannot_be_used(name: str, found: Mapping[str, Found]) -> None:
+    assert "TargetError" in found[name].problem
+    assert "nobody accepted the connection" in found[name].problem

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -89,6 +90,22 @@ async def test_what_it_does_not_read_lies_in_its_kernel(network: PrivateNetwork)
             assert peer.received == 0
             peer.read()
             await eventually(lambda: peer.received == 3 and peer.waiting == 0)
+        peer.close()
+
+
+async def test_silence_is_the_kernels_and_not_the_programs(network: PrivateNetwork) -> None:
+    """A client that is kept from its processor reads late; what it reads came no later for that."""
+    with listening() as (listener, stage):
+        peer, server = await connected(listener, stage)
+        asked = await peer.ask(Request(b"x"), size=3)
+        assert server.recv(10) == b"x"
+        server.send(b"abc")
+        time.sleep(0.3)
+        assert await peer.replied(asked, 10)
+        assert peer.silence >= 0.29
+        server.close()
+        assert await peer.over(10)
+        assert peer.silent_for >= 0.29
         peer.close()
 
 

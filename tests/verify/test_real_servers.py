@@ -10,16 +10,16 @@ import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from testbed.verify.outcome import Verdict
 from testbed.verify.plan import Plan
-from testbed.verify.profiles import recognise
-from testbed.verify.report import told
-from testbed.verify.result import Result, by_check
-from testbed.verify.verification import verify
+from testbed.verify.result import Result
+
+from .verifying import Found, plan, together
 
 pytestmark = [pytest.mark.usefixtures("live"), pytest.mark.timeout(300)]
 
@@ -81,79 +81,89 @@ http {{
 }}
 """
 
-PAGES = {"slow_path": "/slow", "large_path": "/large"}
+
+def served(cwd: Path, *command: str) -> Plan:
+    """The plan for a server that serves the pages above from `cwd`."""
+    return plan(*command, cwd=cwd, grace=4, idle=8, slow_path="/slow", large_path="/large")
 
 
-def results(command: tuple[str, ...], cwd: Path) -> dict[str, Result]:
-    """Every check, by id; none of them inconclusive, none skipped."""
-    row = recognise(command)
-    done = verify(
-        Plan(
-            command=command,
-            profile=row,
-            stop=row.stop,
-            grace=4,
-            idle=8,
-            env=tuple(os.environ.items()),
-            cwd=cwd,
-            slow_path=PAGES["slow_path"],
-            large_path=PAGES["large_path"],
-        )
-    )
-    unclear = [told(r) for r in done.results if r.verdict in (Verdict.INCONCLUSIVE, Verdict.SKIPPED)]
-    assert not unclear
-    found = by_check(done.results)
-    # what no server worth its name gets wrong
-    for name in ("close-back", "stop-idle", "client-reset", "rebind", "descriptor-leak", "stop-in-flight"):
-        assert not found[name].verdict.bad, told(found[name])
-    return found
+def uvicorn(cwd: Path) -> Plan:
+    (cwd / "app.py").write_text(ASGI)
+    words = ("-m", "uvicorn", "app:app", "--port", "{port}", "--log-level", "warning")
+    return served(cwd, sys.executable, *words, "--timeout-keep-alive", "2")
 
 
-def without(name: str) -> str:
-    return f"{name} is not installed: {sys.executable} -m pip install {name}"
+def aiohttp(cwd: Path) -> Plan:
+    (cwd / "app.py").write_text(AIOHTTP)
+    return served(cwd, sys.executable, "app.py", "{port}")
 
 
-def test_uvicorn(tmp_path: Path) -> None:
-    if importlib.util.find_spec("uvicorn") is None:
-        pytest.skip(without("uvicorn"))
-    (tmp_path / "app.py").write_text(ASGI)
-    command = (sys.executable, "-m", "uvicorn", "app:app", "--port", "{port}", "--log-level", "warning")
-    found = results(command, tmp_path)
-    # --timeout-keep-alive is 5 s; a connection that never sent a byte has no limit
-    idle = found["idle-timeout"].telling.measured
-    assert idle["fresh_seconds"] is None
-    assert 4.5 < idle["idle_seconds"] < 7
-
-
-def test_aiohttp(tmp_path: Path) -> None:
-    if importlib.util.find_spec("aiohttp") is None:
-        pytest.skip(without("aiohttp"))
-    (tmp_path / "app.py").write_text(AIOHTTP)
-    found = results((sys.executable, "app.py", "{port}"), tmp_path)
-    # tcp_keepalive=True is its default, with the kernel's numbers
-    assert found["keepalive-option"].telling.measured["armed"] is True
-    # "client_max_size" is 1 MiB: the upload of 2 is refused
-    assert found["early-reply"].telling.measured["early"] is True
-
-
-def test_nginx(tmp_path: Path) -> None:
-    program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    if program is None:
-        pytest.skip("nginx is not installed: apt-get install nginx-light")
-    html = tmp_path / "html"
+def nginx(cwd: Path) -> Plan:
+    html = cwd / "html"
     html.mkdir()
     (html / "index.html").write_text("hello")
     (html / "slow").write_bytes(b"x" * 4500)
     (html / "large").write_bytes(b"x" * (1 << 20))
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    paths = " ".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in kinds)
+    paths = " ".join(f"{kind}_temp_path {cwd}/{kind};" for kind in kinds)
     user = "user root;" if os.geteuid() == 0 else ""
-    (tmp_path / "nginx.conf").write_text(user + NGINX.format(paths=paths))
-    found = results((program, "-p", str(tmp_path), "-c", "nginx.conf"), tmp_path)
+    (cwd / "nginx.conf").write_text(user + NGINX.format(paths=paths))
+    return served(cwd, PROGRAMS["nginx"] or "", "-p", str(cwd), "-c", "nginx.conf")
+
+
+PROGRAMS = {"nginx": shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")}
+SERVERS = {"uvicorn": uvicorn, "aiohttp": aiohttp, "nginx": nginx}
+
+
+def lacking(name: str) -> str:
+    """Why a server cannot be had here; "" where it can."""
+    if name in PROGRAMS:
+        return "" if PROGRAMS[name] else f"{name} is not installed: ./ci/setup --tests installs it"
+    there = importlib.util.find_spec(name) is not None
+    return "" if there else f"{name} is not installed: {sys.executable} -m pip install {name}"
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory, live: None) -> Mapping[str, Found]:
+    """All that are there, side by side."""
+    there = {name: make for name, make in SERVERS.items() if not lacking(name)}
+    return together({name: (make(tmp_path_factory.mktemp(name)), ()) for name, make in there.items()})
+
+
+def results(name: str, found: Mapping[str, Found]) -> dict[str, Result]:
+    """Every check of a server, by id; none of them inconclusive, none skipped."""
+    if reason := lacking(name):
+        pytest.skip(reason)
+    server = found[name]
+    assert not server.problem
+    assert not {Verdict.INCONCLUSIVE, Verdict.SKIPPED} & set(server.verdicts.values()), server.said
+    # what no server worth its name gets wrong
+    for check in ("close-back", "stop-idle", "client-reset", "rebind", "descriptor-leak", "stop-in-flight"):
+        assert not server.results[check].verdict.bad, server.said
+    return server.results
+
+
+def test_uvicorn(found: Mapping[str, Found]) -> None:
+    # --timeout-keep-alive is 2 s above; a connection that never sent a byte has no limit
+    idle = results("uvicorn", found)["idle-timeout"].telling.measured
+    assert idle["fresh_seconds"] is None
+    assert 1.5 < idle["idle_seconds"] < 4
+
+
+def test_aiohttp(found: Mapping[str, Found]) -> None:
+    mine = results("aiohttp", found)
+    # tcp_keepalive=True is its default, with the kernel's numbers
+    assert mine["keepalive-option"].telling.measured["armed"] is True
+    # "client_max_size" is 1 MiB: the upload of 2 is refused
+    assert mine["early-reply"].telling.measured["early"] is True
+
+
+def test_nginx(found: Mapping[str, Found]) -> None:
+    mine = results("nginx", found)
     # keepalive_timeout and client_header_timeout are 2 s above
-    assert 1.5 < found["idle-timeout"].telling.measured["idle_seconds"] < 4
-    assert found["stalled-request"].verdict is Verdict.PASS
+    assert 1.5 < mine["idle-timeout"].telling.measured["idle_seconds"] < 4
+    assert mine["stalled-request"].verdict is Verdict.PASS
     # lingering_close is its default
-    assert found["early-reply"].verdict is Verdict.PASS
+    assert mine["early-reply"].verdict is Verdict.PASS
     # its worker neither watches for its master nor dies with it
-    assert found["kill"].verdict is Verdict.WARN
+    assert mine["kill"].verdict is Verdict.WARN

@@ -11,7 +11,7 @@ const server = http.createServer({ connectionsCheckingInterval: 1000 }, (request
     );
   });
 });
-server.keepAliveTimeout = 3000;
+server.keepAliveTimeout = 2000; // and a second of its own: keepAliveTimeoutBuffer
 server.headersTimeout = 3000;
 server.requestTimeout = 30000;
 server.listen(Number(process.env.PORT), '127.0.0.1');

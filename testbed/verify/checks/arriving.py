@@ -12,6 +12,7 @@ from ..replies import Reply
 from ..seen import at, between, frames
 from ..stage import Stage
 from ..target import find_listener
+from ..waiting import until
 from .stopping import TAKEN, leave, taken
 from .table import Check, Need
 
@@ -31,9 +32,9 @@ async def stop_new_connection(stage: Stage) -> Outcome:
     if under_way is not None:
         peer = await stage.connect()
         busy = peer, await stage.asked(peer, under_way.request)
-        await stage.until(lambda: taken(peer), TAKEN)
+        await until(lambda: taken(peer), TAKEN)
     told = stage.stop()
-    await stage.until(lambda: not find_listener(stage.kernel, stage.address[1]), BEGUN)
+    await until(lambda: not find_listener(stage.kernel, stage.address[1]), BEGUN)
     late: list[tuple[Peer, Asked | None]] = []
     outlasting = under_way.request if under_way is not None and not under_way.request.rest else request
     for number in range(LATE):
@@ -44,11 +45,11 @@ async def stop_new_connection(stage: Stage) -> Outcome:
         await asyncio.sleep(BEGUN / LATE)
     if busy is not None and under_way is not None and under_way.request.rest and not busy[0].ended:
         await busy[0].finish(busy[1])
-    gone = await leave(stage, stage.peers)
+    gone = await leave(stage, told, stage.peers)
     await stage.cut()
     parts = [_came_late(stage, peer, asked) for peer, asked in late]
     times = [between(told, peer.seen.connection.start_ns) for peer, _ in late if peer.seen.connection]
-    outcome = together(alike(parts), attempts=LATE, process_gone=gone)
+    outcome = together(alike(parts), attempts=LATE, **gone.measured)
     when = f"{seconds(min(times))} to {seconds(max(times))} after {stage.plan.stop.name}" if times else ""
     return replace(outcome, what=f"connections tried {when}: {outcome.what}")
 
@@ -107,14 +108,12 @@ async def stop_queued(stage: Stage) -> Outcome:
         tried.append(("a queued connection", new, await stage.asked(new, request)))
     if idle is not None:
         tried.append(("a request on an idle connection", idle, await stage.asked(idle, request)))
-    await stage.until(lambda: all((row := peer.kernel) and row.rqueue for _, peer, _ in tried), TAKEN)
+    await until(lambda: all((row := peer.kernel) and row.rqueue for _, peer, _ in tried), TAKEN)
     told = stage.stop()
     stage.target.thaw()
     stage.step("and let go (SIGCONT)", "server")
-    await stage.until(
-        lambda: all(asked.reply.complete or peer.ended for _, peer, asked in tried), stage.plan.grace
-    )
-    await stage.until(lambda: all(peer.ended for _, peer, _ in tried), BEGUN)
+    await until(lambda: all(asked.reply.complete or peer.ended for _, peer, asked in tried), stage.plan.grace)
+    await until(lambda: all(peer.ended for _, peer, _ in tried), BEGUN)
     await stage.cut()
     return together([_was_queued(stage, told, *row) for row in tried])
 

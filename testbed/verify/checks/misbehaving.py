@@ -13,10 +13,14 @@ from ..peer import Asked, Peer
 from ..seen import at, between, frames
 from ..stage import Stage
 from ..survey import ANSWER_SECONDS
+from ..waiting import until
 from .table import Check, Need
 
 NOTICED: Final = 0.5
 """Seconds within which a server has noticed an event on a socket."""
+
+LOOKS: Final = 5
+"""How often another client asks meanwhile."""
 
 USUAL_PROBE: Final = 600.0
 """Seconds; a keepalive probe later than this comes after most middleboxes have forgotten the connection."""
@@ -43,12 +47,13 @@ async def client_reset(stage: Stage) -> Outcome:
             asked = await stage.asked(peer, first)
             if first is stage.dialogue.request:
                 await peer.replied(asked, ANSWER_SECONDS)
-        await stage.until(
-            lambda: (row := peer.kernel) is None or (bool(row.inode) and not row.rqueue), NOTICED
-        )
+        await until(lambda: (row := peer.kernel) is None or (bool(row.inode) and not row.rqueue), NOTICED)
         kinds.append(kind)
         peer.reset()
-        if in_use and not bystander.ended:  # else its idle timeout ends it, sooner or later
+        await use()
+
+    async def use() -> None:
+        if in_use and not bystander.ended:  # else its idle timeout ends it, which is nobody's reset
             await _served_again(stage, bystander)
 
     under_way = stage.known.under_way
@@ -63,7 +68,9 @@ async def client_reset(stage: Stage) -> Outcome:
         await reset("in the middle of a request", stage.dialogue.stalled)
     if under_way is not None:
         await reset("while its reply was due", under_way.request)
-    await asyncio.sleep(NOTICED)
+    for _ in range(LOOKS):
+        await asyncio.sleep(NOTICED / LOOKS)
+        await use()
     disturbed = bystander.ended
     bystander.close()  # a server that serves one at a time would wait for it
     if under_way is not None and not under_way.request.rest:
@@ -129,7 +136,7 @@ async def client_vanishes(stage: Stage) -> Outcome:
     parts = []
     if due is not None:
         parts.append(await _given_up(stage, *due))
-    await stage.until(lambda: not _held_open(quiet), stage.plan.idle - (time.time_ns() - vanished) / 1e9)
+    await until(lambda: not _held_open(quiet), stage.plan.idle - (time.time_ns() - vanished) / 1e9)
     row = quiet.kernel
     await stage.cut()
     end = quiet.seen.server_end
@@ -193,12 +200,12 @@ async def _vanish_with_reply_due(stage: Stage) -> tuple[Peer, int] | None:
     slow = under_way is not None and not under_way.request.rest
     if slow and under_way is not None:
         await stage.asked(peer, under_way.request)
-        await stage.until(lambda: (row := peer.kernel) is not None and not row.rqueue, NOTICED)
+        await until(lambda: (row := peer.kernel) is not None and not row.rqueue, NOTICED)
     row = peer.kernel
     peer.vanish()
     if not slow:  # then it goes first, and its request is the last that is heard of it
         await stage.asked(peer, request)
-        await stage.until(lambda: (row := peer.kernel) is None or bool(row.inode), NOTICED)
+        await until(lambda: (row := peer.kernel) is None or bool(row.inode), NOTICED)
         row = peer.kernel or row
     return peer, row.inode if row is not None else 0
 
@@ -207,13 +214,13 @@ async def _given_up(stage: Stage, peer: Peer, inode: int) -> Outcome:
     """Whether the server lets go of a connection that its kernel has given up."""
     under_way = stage.known.under_way
     limit = GIVEN_UP + (under_way.seconds if under_way is not None else 0.0)
-    given_up = await stage.until(lambda: (row := peer.kernel) is None or not row.inode, limit)
+    given_up = await until(lambda: (row := peer.kernel) is None or not row.inode, limit)
     if not given_up:
         return Outcome(
             Verdict.INCONCLUSIVE, f"reply due: the kernel had not given it up after {seconds(limit)}"
         )
-    await stage.until(lambda: stage.holder_of(inode) is None, NOTICED)
-    if await stage.target.until(lambda: stage.target.main_ended, NOTICED):
+    await until(lambda: stage.holder_of(inode) is None, NOTICED)
+    if await until(lambda: stage.target.main_ended, NOTICED):
         return Outcome(
             Verdict.FAIL,
             f"reply due: the server ended ({stage.target.exit_status}) when its kernel gave the client up",
@@ -258,7 +265,7 @@ async def stalled_request(stage: Stage) -> Outcome:
     drip = asyncio.create_task(_drip(dripping, dialogue.dribble)) if dripping is not None else None
     served = await other[0].replied(other[1], NOTICED * 4) if other is not None else True
     everyone = [*stalled.values(), *([dripping] if dripping else [])]
-    await stage.until(lambda: all(peer.ended for peer in everyone), stage.plan.idle)
+    await until(lambda: all(peer.ended for peer in everyone), stage.plan.idle)
     if drip is not None:
         drip.cancel()
     await stage.cut()

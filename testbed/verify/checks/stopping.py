@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..outcome import Outcome, Verdict, alike, plural, seconds, together
 from ..peer import Asked, Peer, with_goodbye
 from ..replies import Reply
 from ..seen import at, between, frames
 from ..stage import Stage
+from ..waiting import until
 from .table import Check, Need
 
 TAKEN: Final = 1.0
@@ -23,6 +25,9 @@ HELD: Final = 0.5
 """Seconds after the signal at which a request that was held back is completed."""
 
 CASES: Final = ("one in flight", "two in flight")
+
+LATE: Final = 1.0
+"""Seconds past the grace for which it is waited all the same, to tell by how much it was missed."""
 
 HANGS: Final = "each deploy waits for the supervisor's SIGKILL"
 
@@ -40,46 +45,44 @@ async def stop_fresh(stage: Stage) -> Outcome:
 async def _stop_with(stage: Stage, peer: Peer, kind: str) -> Outcome:
     """The stop signal with one connection open on which nothing is under way."""
     told = stage.stop()
-    gone = await leave(stage, [peer])
-    left = stage.target.names()
+    gone = await leave(stage, told, [peer])
     await stage.cut()
     seen = peer.seen
-    end, fin = seen.server_end, seen.server_fin
-    measured = _ended(stage, told) | {"fin_seconds": None if fin is None else round(between(told, fin), 6)}
-    grace = seconds(stage.plan.grace)
+    end, fin, rst = seen.server_end, seen.server_fin, seen.server_rst
+    measured = gone.measured | {"fin_seconds": None if fin is None else round(between(told, fin), 6)}
     signal = stage.plan.stop.name
-    if end is not None and end != fin and not seen.client_rst:
-        rst = seen.server_rst
-        verdict = Verdict.WARN if gone else Verdict.FAIL
+    if end is not None and end == rst and not seen.client_rst:
+        what = f"the {kind} connection was reset{at(rst)} {seconds(between(told, end))} after {signal}, with "
+        what += "nothing unread"
         return Outcome(
-            verdict,
-            f"the {kind} connection was reset{at(rst)} {seconds(between(told, end))} after {signal}, with "
-            f"nothing unread{'' if gone else _still(stage, left)}",
+            Verdict.WARN if gone.in_time else Verdict.FAIL,
+            what if gone.in_time else f"{what}; {overstayed(stage, gone)}",
             "a client that sends its next request at that moment gets ECONNRESET and cannot know whether it "
             "was executed; logs fill with resets at each deploy",
             "close() the connection (FIN) instead of aborting it",
             measured | {"reset": True},
             frames(rst),
         )
-    if not gone:
-        closed = f"FIN{at(fin)} {seconds(between(told, fin))} after {signal}, but" if fin else "no FIN, and"
+    if not gone.in_time:
+        closed = f"FIN{at(fin)} {seconds(between(told, fin))} after {signal}" if fin else "no FIN"
         return Outcome(
             Verdict.FAIL,
-            f"{closed} {grace} after {signal} with one {kind} connection open{_still(stage, left)}",
+            f"one {kind} connection open: {closed}, and {overstayed(stage, gone)}",
             measured=measured,
             frames=frames(fin),
         )
+    assert gone.took is not None  # it is gone in time
     if fin is None:
         return Outcome(
             Verdict.WARN,
-            f"the server left {seconds(measured['exit_seconds'])} after {signal}, without a word on the "
+            f"the server left {seconds(gone.took)} after {signal}, without a word on the "
             f"{kind} connection: its client learns of it with its next byte",
             "a client waits on a connection that no longer exists, until its own timeout",
             "accept what is in the queue, and close it, before the listener is closed",
             measured,
         )
-    gone_after = seconds(measured["exit_seconds"])
-    what = f"FIN{at(fin)} {seconds(between(told, fin))} after {signal}, all processes gone after {gone_after}"
+    what = f"FIN{at(fin)} {seconds(between(told, fin))} after {signal}, all processes gone after "
+    what += seconds(gone.took)
     return with_goodbye(Outcome(Verdict.PASS, what, measured=measured, frames=frames(fin)), peer)
 
 
@@ -94,7 +97,7 @@ async def stop_in_flight(stage: Stage) -> Outcome:
     for _ in range(count):
         peer = await stage.connect()
         clients.append((peer, await stage.asked(peer, under_way.request)))
-    if not await stage.until(lambda: all(taken(peer) for peer, _ in clients), TAKEN):
+    if not await until(lambda: all(taken(peer) for peer, _ in clients), TAKEN):
         await stage.cut()
         busy = sum(taken(peer) for peer, _ in clients)
         return Outcome(Verdict.SKIPPED, f"{stage.case}: the server takes {plural(busy, 'request')} at a time")
@@ -108,20 +111,14 @@ async def stop_in_flight(stage: Stage) -> Outcome:
         for peer, asked in clients:
             if not peer.ended:
                 await peer.finish(asked)
-    gone = await leave(stage, [peer for peer, _ in clients])
-    left = stage.target.names()
+    gone = await leave(stage, told, [peer for peer, _ in clients])
     await stage.cut()
     parts = [_answered(stage, told, peer, asked, under_way.reply) for peer, asked in clients]
-    if not gone:
+    if not gone.in_time:
         parts.append(
-            Outcome(
-                Verdict.FAIL,
-                _still(stage, left).removeprefix("; "),
-                HANGS,
-                "leave when the last reply is out",
-            )
+            Outcome(Verdict.FAIL, overstayed(stage, gone), HANGS, "leave when the last reply is out")
         )
-    outcome = together(alike(parts), **_ended(stage, told))
+    outcome = together(alike(parts), **gone.measured)
     case = stage.case.replace(" ", "_")
     return replace(
         outcome,
@@ -173,32 +170,64 @@ def _answered(stage: Stage, told: int, peer: Peer, asked: Asked, expected: Reply
     return Outcome(Verdict.PASS, f"{reply}, then FIN", measured=measured, frames=frames(fin))
 
 
-async def leave(stage: Stage, peers: list[Peer]) -> bool:
-    """Wait for the server's end, as polite clients do: who sees EOF closes.  Whether it left in time."""
+class Departure(NamedTuple):
+    """How the server went.
+
+    took    seconds from the signal until the last process was reaped; None where one is left
+    grace   those it had.  There is no tolerance: a supervisor's clock, too, runs from the signal that it
+            sends to the SIGCHLD that it gets, and when that is over it sends SIGKILL
+    left    who was still running when it was over
+    status  how the command itself ended
+    """
+
+    took: float | None
+    grace: float
+    left: tuple[str, ...]
+    status: str
+
+    @property
+    def in_time(self) -> bool:
+        return self.took is not None and self.took <= self.grace
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        took = None if self.took is None else round(self.took, 6)
+        return {"exit_seconds": took, "grace_seconds": self.grace, "exit_status": self.status}
+
+
+async def leave(stage: Stage, told: int, peers: list[Peer]) -> Departure:
+    """Wait for the server's end, as polite clients do: who sees EOF closes.
+
+    told  when it got the signal, in nanoseconds
+    """
+    target, grace = stage.target, stage.plan.grace
 
     def all_gone() -> bool:
         for peer in peers:
             if peer.ended:
                 peer.close()
-        return stage.target.all_ended_ns is not None
+        return target.all_ended_ns is not None
 
-    return await stage.until(all_gone, stage.plan.grace) or not stage.target.pids()
-
-
-def _ended(stage: Stage, told: int) -> dict[str, Any]:
-    """When and how the server ended."""
-    when = stage.target.all_ended_ns
-    return {
-        "exit_seconds": None if when is None else round(between(told, when), 6),
-        "exit_status": stage.target.exit_status,
-    }
+    left: tuple[str, ...] = ()
+    if not await until(all_gone, grace - between(told, time.time_ns())):
+        left = tuple(target.names())
+        await until(all_gone, LATE)
+    when = target.all_ended_ns
+    took = None if when is None else between(told, when)
+    return Departure(took, grace, () if took is not None and took <= grace else left, target.exit_status)
 
 
-def _still(stage: Stage, left: list[str]) -> str:
-    """Who is left; a wrapper that took the signal and did not hand it on is told of."""
-    alone = "; the command itself has ended (a shell? write `exec` before its last command)"
-    hint = alone if left and stage.target.main_ended else ""
-    return f"; still running: {', '.join(left) or 'nobody'}{hint}"
+def overstayed(stage: Stage, gone: Departure) -> str:
+    """What is told of a server that was not gone in time."""
+    signal, grace = stage.plan.stop.name, seconds(gone.grace)
+    who = f"; still running then: {', '.join(gone.left)}" if gone.left else ""
+    # a wrapper that took the signal and did not hand it on
+    alone = gone.left and gone.took is None and stage.target.main_ended
+    hint = "; the command itself has ended (a shell? write `exec` before its last command)" if alone else ""
+    if gone.took is None:
+        return f"not gone {grace} after {signal}{who}{hint}"
+    over = seconds(gone.took - gone.grace)
+    return f"gone {seconds(gone.took)} after {signal}, {over} past the grace of {grace}{who}"
 
 
 CHECKS: Final = (
@@ -207,7 +236,7 @@ CHECKS: Final = (
         question="Told to stop, does the server close idle keep-alive connections and leave?",
         does="a client is served and keeps its connection; the stop signal; the client closes on end of file",
         measures="seconds from the signal to FIN, and until no process is left",
-        passes="FIN, and every process gone, within the grace",
+        passes="FIN, and every process gone, within the grace: no tolerance, as a supervisor has none",
         warns="RST with nothing unread: no data is lost, but a request just sent is",
         fails="no FIN, or a process left, when the grace is over: SIGKILL comes next",
         informs="",

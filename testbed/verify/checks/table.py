@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..dialogue import Dialogue
+from ..dialogue import Dialogue, dialogue_of
 from ..outcome import Outcome
 from ..plan import Plan
 from ..stage import Stage
@@ -67,8 +67,9 @@ class Check:
     cases: tuple[str, ...] = ("",)
 
 
-def missing(check: Check, plan: Plan, survey: Survey, dialogue: Dialogue) -> str:
+def missing(check: Check, plan: Plan, survey: Survey) -> str:
     """Why the check has nothing to ask of this server; "" when it has."""
+    dialogue = dialogue_of(plan, survey.address[0])
     for need in check.needs:
         reason = _LACKS[need](plan, survey, dialogue)
         if reason:
