@@ -20,6 +20,7 @@ import contextlib
 import errno
 import json
 import os
+import select
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -69,10 +70,11 @@ class Enclosed:
         self._last_reaped_ns: int | None = None
         self._buffer = b""
         reading, writing = os.pipe()
+        parent = os.getpid()
         try:
             keeper = self._keeper = fork()
             if keeper == 0:
-                _in_child(lambda: _keep(argv, output, env, cwd, writing))
+                _in_child(lambda: _keep(argv, output, env, cwd, writing, parent))
         finally:
             os.close(writing)
         self.reports = reading
@@ -177,10 +179,15 @@ def _report(writing: int, **news: object) -> None:
     os.write(writing, json.dumps(news).encode() + b"\n")
 
 
-def _keep(argv: Sequence[str], output: int, env: Mapping[str, str], cwd: Path, writing: int) -> None:
+def _keep(
+    argv: Sequence[str], output: int, env: Mapping[str, str], cwd: Path, writing: int, parent: int
+) -> None:
     """The keeper: make the namespace and its first process, and wait for that."""
     libc.die_with_parent(signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the wish was made
+        return
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    alive, held = os.pipe()  # whose other end nobody but the keeper has
     try:
         libc.unshare(libc.CLONE_NEWPID)
         first = fork()
@@ -188,16 +195,21 @@ def _keep(argv: Sequence[str], output: int, env: Mapping[str, str], cwd: Path, w
         _report(writing, refused=error.strerror)
         return
     if first == 0:
-        _in_child(lambda: _adopt(argv, output, env, cwd, writing))
+        os.close(held)
+        _in_child(lambda: _adopt(argv, output, env, cwd, writing, alive))
     _report(writing, first=first)
     for descriptor in (output, writing):
         os.close(descriptor)
     os.waitpid(first, 0)
 
 
-def _adopt(argv: Sequence[str], output: int, env: Mapping[str, str], cwd: Path, writing: int) -> None:
+def _adopt(
+    argv: Sequence[str], output: int, env: Mapping[str, str], cwd: Path, writing: int, alive: int
+) -> None:
     """The first process: start the command, then reap until there is nobody left."""
     libc.die_with_parent(signal.SIGKILL)
+    if select.select([alive], [], [], 0)[0]:  # as above; whose parent is outside its namespace has no number
+        return
     outside = os.open("/proc", os.O_PATH)  # where a process's number is the one known outside
     with contextlib.suppress(OSError):
         libc.mount_own_proc()

@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from testbed.errors import CapabilityError
-from testbed.net.enclosed import Enclosed
+from testbed.net.child import fork
+from testbed.net.enclosed import Enclosed, _adopt, _in_child, _keep
 from testbed.net.private import PrivateNetwork
 
 DAEMON = "(setsid sh -c 'sleep 1000 & sleep 1000' &) ; exit 3"
@@ -156,3 +157,25 @@ def test_killing_who_started_it_ends_all_of_it(output: tuple[int, int]) -> None:
     while any(psutil.pid_exists(pid) for pid in pids):
         assert time.monotonic() < deadline, "still running"
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("role", ["keeper", "first process"])
+def test_whose_parent_died_before_it_could_wish_to_die_with_it_starts_nothing(
+    role: str, output: tuple[int, int]
+) -> None:
+    """PR_SET_PDEATHSIG tells of a death to come, and not of one that was."""
+    reports, writing = os.pipe()
+    alive, held = os.pipe()
+    os.close(held)  # nobody has the other end any more
+    environment, home = {"PATH": os.defpath}, Path("/")
+    child = fork()
+    if child == 0:
+        if role == "keeper":
+            mine = os.getpid()  # which is not its parent's number
+            _in_child(lambda: _keep(["sleep", "1000"], output[1], environment, home, writing, mine))
+        _in_child(lambda: _adopt(["sleep", "1000"], output[1], environment, home, writing, alive))
+    os.close(writing)
+    os.close(alive)
+    with os.fdopen(reports, "rb") as file:
+        assert file.read() == b"", "neither a process nor a word of one"
+    os.waitpid(child, 0)
