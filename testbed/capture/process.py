@@ -1,7 +1,8 @@
 """tcpdump as a child process: its two pipes read by the event loop, its signals, its end.
 
 The child is ended by its own id, whatever happens here, and by the kernel when this process is
-killed.  A pipe of a megabyte and the ring behind it bridge an event loop that is busy elsewhere.
+killed.  A pipe of a megabyte and the ring behind it bridge an event loop that is busy elsewhere, and the
+time between one event loop and the next.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ import subprocess
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from ..net.child import without_fork_warning
+from ..net.child import end_without_waiting, without_fork_warning
 from ..net.libc import dying_with_parent
 from .arguments import LISTENING, environment
 
 _CHUNK: Final = 1 << 20
 _PIPE_BYTES: Final = 1 << 20  # what an ordinary user may ask for (fs.pipe-max-size)
-_END_SECONDS: Final = 5.0
 _DROPPED: Final = re.compile(rb"(\d+) packets? dropped by kernel")
 
 
@@ -38,7 +38,7 @@ class TcpdumpProcess:
         self.stderr = b""
         self._received = received
         self._waiting: asyncio.Future[None] | None = None
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         with without_fork_warning():
             self._process = subprocess.Popen(
                 arguments,
@@ -55,15 +55,28 @@ class TcpdumpProcess:
         self._err = self._process.stderr.fileno()
         with contextlib.suppress(OSError):  # more than the user's share of pipes: the ring is there
             fcntl.fcntl(self._out, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        for descriptor, reader in ((self._out, self.read), (self._err, self._read_stderr)):
+        for descriptor in (self._out, self._err):
             os.set_blocking(descriptor, False)
-            self._loop.add_reader(descriptor, reader)
+        self.attach()
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
     # ---- its pipes
+
+    def attach(self) -> None:
+        """Have the running event loop read them."""
+        self._loop = asyncio.get_running_loop()
+        for descriptor, reader in ((self._out, self.read), (self._err, self._read_stderr)):
+            self._loop.add_reader(descriptor, reader)
+
+    def detach(self) -> None:
+        """Have no loop read them; what is written meanwhile waits."""
+        loop, self._loop = self._loop, None
+        if loop is not None and not loop.is_closed():
+            for descriptor in (self._out, self._err):
+                loop.remove_reader(descriptor)
 
     def read(self) -> None:
         """Take what its standard output holds now, without waiting."""
@@ -82,13 +95,14 @@ class TcpdumpProcess:
 
     def _end_of_output(self) -> None:
         self.ended = True
-        self._loop.remove_reader(self._out)
+        if self._loop is not None:
+            self._loop.remove_reader(self._out)
 
     def _read_stderr(self) -> None:
         with contextlib.suppress(BlockingIOError):
             chunk = os.read(self._err, _CHUNK)
             self.stderr += chunk
-            if not chunk:
+            if not chunk and self._loop is not None:
                 self._loop.remove_reader(self._err)
             self._wake()
 
@@ -98,8 +112,9 @@ class TcpdumpProcess:
 
     async def changed(self, seconds: float) -> None:
         """Return when anything came through a pipe, or after `seconds`."""
-        self._waiting = self._loop.create_future()
-        timer = self._loop.call_later(seconds, self._wake)
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.create_future()
+        timer = loop.call_later(seconds, self._wake)
         try:
             await self._waiting
         finally:
@@ -110,9 +125,10 @@ class TcpdumpProcess:
 
     async def listening(self, seconds: float) -> bool:
         """Whether its ring went live within `seconds`; False also when it ended instead."""
-        deadline = self._loop.time() + seconds
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + seconds
         while LISTENING not in self.stderr or b"\n" not in self.stderr.partition(LISTENING)[2]:
-            left = deadline - self._loop.time()
+            left = deadline - clock()
             if left <= 0 or self.ended:
                 await self.last_words()
                 return False
@@ -121,8 +137,9 @@ class TcpdumpProcess:
 
     async def last_words(self, seconds: float = 1.0) -> None:
         """Read its standard error to the end, once its output has ended."""
-        deadline = self._loop.time() + seconds
-        while self.ended and self._process.poll() is None and self._loop.time() < deadline:
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + seconds
+        while self.ended and self._process.poll() is None and clock() < deadline:
             await self.changed(0.01)
         self._read_stderr()
 
@@ -132,9 +149,10 @@ class TcpdumpProcess:
         if self.ended or self._process.poll() is not None:
             return None
         self._process.send_signal(signal.SIGUSR1)
-        deadline = self._loop.time() + seconds
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + seconds
         while len(counts := _DROPPED.findall(self.stderr)) == said:
-            left = deadline - self._loop.time()
+            left = deadline - clock()
             if left <= 0 or self.ended:
                 return None
             await self.changed(left)
@@ -142,30 +160,15 @@ class TcpdumpProcess:
 
     # ---- its end
 
-    async def stop(self) -> None:
-        """End it and wait until it is gone.  There is nothing it could still flush: it is killed."""
-        for descriptor in (self._out, self._err):
-            self._loop.remove_reader(descriptor)
-        self._process.kill()
-        try:
-            await self._gone()
-        finally:
-            self._process.wait(timeout=_END_SECONDS)
-            for pipe in (self._process.stdout, self._process.stderr):
-                assert pipe is not None
-                pipe.close()
-
-    async def _gone(self) -> None:
-        """Wait for its end without holding up the loop: closing a packet ring takes 20 ms."""
-        with contextlib.suppress(OSError, AttributeError):
-            descriptor = os.pidfd_open(self.pid)
-            try:
-                end: asyncio.Future[None] = self._loop.create_future()
-                self._loop.add_reader(descriptor, _finish, end)
-                await asyncio.wait_for(end, _END_SECONDS)
-            finally:
-                self._loop.remove_reader(descriptor)
-                os.close(descriptor)
+    def stop(self) -> None:
+        """End it.  There is nothing it could still flush: it is killed, and nobody waits for it."""
+        self.detach()
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        if not self._process.stdout.closed:
+            end_without_waiting(self._process)
+            self._process.stdout.close()
+            self._process.stderr.close()
 
 
 def _finish(future: asyncio.Future[None]) -> None:

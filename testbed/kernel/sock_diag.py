@@ -26,7 +26,15 @@ from ..tcp.states import State
 from .diag_socket import AF_INET6, FAMILIES, DiagSocket
 from .rows import Rows
 from .sample import SocketAddress, normal
-from .sock_diag_codec import Answer, CodecError, KernelError, decode, encode_dump, encode_lookup
+from .sock_diag_codec import (
+    Answer,
+    CodecError,
+    KernelError,
+    decode,
+    encode_destroy,
+    encode_dump,
+    encode_lookup,
+)
 
 _NETLINK_SOCK_DIAG: Final = 4
 _BUFFER: Final = 256 * 1024
@@ -167,6 +175,23 @@ class SockDiag:
                 raise
         ends = normal(*local), normal(*remote)
         return next((found for found in answer.sockets if (found.local, found.remote) == ends), None)
+
+    def destroy(self, doomed: DiagSocket) -> None:
+        """Have the kernel end a socket (tcp_abort); one that is gone already is no error.
+
+        A program that holds it is told ECONNABORTED, and its peer gets an RST where its state wants one;
+        TIME_WAIT and other small objects vanish without a word.
+
+        Error handling: KernelError: EPERM without CAP_NET_ADMIN over the network, EOPNOTSUPP where the
+        kernel has no CONFIG_INET_DIAG_DESTROY.
+        """
+        with self._lock:
+            self._sequence = self._sequence % 0xFFFF_FFFF + 1
+            try:
+                self._ask(encode_destroy(doomed, self._sequence), whole=True)
+            except KernelError as error:
+                if error.errno != errno.ENOENT:
+                    raise
 
     # ---- the conversation
 

@@ -50,8 +50,9 @@ is); 13 in a question means sockets that are bound and no more, which are shown 
 _NUMBERS: Final = {state: number for number, state in STATES.items()}
 
 SOCK_DIAG_BY_FAMILY: Final = 20
+SOCK_DESTROY: Final = 21
 _NOOP, _ERROR, _DONE, _OVERRUN = 1, 2, 3, 4
-_REQUEST, _DUMP, _MULTI, _INTERRUPTED = 0x1, 0x300, 0x2, 0x10
+_REQUEST, _ACKNOWLEDGE, _DUMP, _MULTI, _INTERRUPTED = 0x1, 0x4, 0x300, 0x2, 0x10
 _IPPROTO_TCP: Final = 6
 _ATTRIBUTE_BYTECODE: Final = 1
 _ATTRIBUTE_INFO: Final = 2
@@ -143,6 +144,15 @@ def encode_lookup(
     body = _REQUEST_BODY.pack(family, _IPPROTO_TCP, _INFO_WANTED if info else 0, _ALL)
     body += _PORTS.pack(local[1], remote[1], here.packed, there.packed) + _WHICH.pack(interface, _NO_COOKIE)
     return _message(SOCK_DIAG_BY_FAMILY, _REQUEST, sequence, body)
+
+
+def encode_destroy(socket: DiagSocket, sequence: int) -> bytes:
+    """Have the kernel end this very socket and nothing else with its addresses (its cookie tells)."""
+    here, there = (_packed(socket.family, end) for end in (socket.local, socket.remote))
+    body = _REQUEST_BODY.pack(socket.family, _IPPROTO_TCP, 0, _ALL)
+    body += _PORTS.pack(socket.local[1], socket.remote[1] if socket.remote else 0, here, there)
+    body += _WHICH.pack(socket.interface, socket.cookie)
+    return _message(SOCK_DESTROY, _REQUEST | _ACKNOWLEDGE, sequence, body)
 
 
 def _mask(states: Iterable[State]) -> int:

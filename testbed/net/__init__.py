@@ -1,6 +1,7 @@
 """Networks of one's own, so that what is counted there is all there is.
 
     private      a network namespace for this process or this thread, as root or as an ordinary user
+    network      one that is held by a descriptor, and who else is in it
     command      running a command in one (`testbed exec`)
     enclosed     a command in a PID namespace, of which nothing is left when it is ended
     workers      jobs side by side, each in a process (and a private network) of its own

@@ -16,6 +16,7 @@ from typing import Final, NoReturn, Self
 from ..errors import CapabilityError, UsageError
 from .child import fork
 from .libc import dying_with_parent, require_linux
+from .network import processes_in
 from .private import enter_private_network
 
 FORWARDED: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
@@ -182,23 +183,12 @@ def end_all_in(network: int, spare: Container[int] = ()) -> None:
     to `spare`."""
     for number, patience in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, 1.0)):
         deadline = time.monotonic() + patience
-        left = _processes_in(network, spare)
+        left = processes_in(network, spare)
         for pid in left:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
         while left and time.monotonic() < deadline:
             time.sleep(0.01)
-            left = _processes_in(network, spare)
+            left = processes_in(network, spare)
         if not left:
             return
-
-
-def _processes_in(network: int, spare: Container[int]) -> list[int]:
-    """The processes in a network, by the number of its namespace."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) not in spare:
-            with contextlib.suppress(OSError):  # it has just ended, or is somebody else's
-                if (entry / "ns/net").stat().st_ino == network:
-                    found.append(int(entry.name))
-    return found

@@ -20,16 +20,13 @@ process ends, however it does, and with it all that was started inside, they are
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
-from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Final, Literal, Self
 
 from ..errors import CapabilityError, UsageError
-from . import libc, links, rtnetlink, sysctl
-from .libc import dying_with_parent
-from .private import PrivateNetwork
+from . import libc, links, rtnetlink
+from .network import Network
 
 Side = Literal["client", "server"]
 
@@ -44,63 +41,11 @@ NOWHERE: Final = b"\x02\0\0\0\0\xff"
 _MIDDLE: Final[dict[Side, bytes]] = {"client": b"\x02\0\0\0\0\x11", "server": b"\x02\0\0\0\0\x12"}
 
 
-class Network:
-    """A network namespace held by a descriptor."""
-
-    def __init__(self, name: str, *, mtu: int) -> None:
-        self.name = name
-        with PrivateNetwork(mtu=mtu):
-            for which in ("all", "default"):  # no router solicitations among the packets
-                with contextlib.suppress(UsageError, CapabilityError):
-                    sysctl.set(f"ipv6.conf.{which}.disable_ipv6", 1)
-            self.descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-
-    def close(self) -> None:
-        """Let go of it; it lives on while a process or a socket is in it."""
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-    @contextlib.contextmanager
-    def enter(self) -> Iterator[None]:
-        """Be in this network, with the calling thread, for the length of a block without `await`.
-
-        Sockets made inside belong to it, whoever uses them later; so do programs started inside.
-        """
-        if self.descriptor < 0:
-            raise UsageError(f"the {self.name}'s network is closed: the `with TwoHosts()` block was left")
-        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            libc.setns(self.descriptor, libc.CLONE_NEWNET)
-            try:
-                yield
-            finally:
-                libc.setns(home, libc.CLONE_NEWNET)
-        finally:
-            os.close(home)
-
-    def starting(self) -> Callable[[], None]:
-        """A `preexec_fn` for a program that is to run in this network, and to end with its parent."""
-        wish = dying_with_parent()
-        descriptor = self.descriptor
-
-        def in_child() -> None:
-            libc.setns(descriptor, libc.CLONE_NEWNET)
-            wish()
-
-        return in_child
-
-    def sysctl(self, name: str, value: int | str) -> None:
-        """Set net.ipv4.`name` in this network, such as tcp_fin_timeout (seconds)."""
-        with self.enter():
-            sysctl.set(name, value)
-
-
 class Host(Network):
     """One of the two: its network, its address, and its end of the wire (`INTERFACE`)."""
 
     def __init__(self, side: Side, *, mtu: int) -> None:
-        super().__init__(side, mtu=mtu)
+        super().__init__(side, mtu=mtu, ipv6=False)
         self.side = side
         self.address = ADDRESSES[side]
 
@@ -179,7 +124,7 @@ class TwoHosts:
     def _wire(self, stack: contextlib.ExitStack) -> None:
         client, server = self.client, self.server
         if self._wants_middle:
-            self.middle = middle = Network("middle", mtu=self.mtu)
+            self.middle = middle = Network("middle", mtu=self.mtu, ipv6=False)
             stack.callback(middle.close)
             with middle.enter():
                 for host in (client, server):

@@ -30,9 +30,10 @@ from ..errors import CapabilityError, ExperimentError, UsageError, WitnessTimeou
 from ..wire.notation import parse
 from ..wire.rules import Pattern, parse_pattern, parse_rule
 from .child import without_fork_warning
-from .hosts import ADDRESSES, Network, TwoHosts
+from .hosts import ADDRESSES, TwoHosts
 from .libc import dying_with_parent
 from .link_events import Fate, LinkEvent
+from .network import Network
 
 START_SECONDS: Final = 20.0
 ANSWER_SECONDS: Final = 10.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import socket
@@ -26,7 +27,9 @@ async def test_everything_started_is_ended_when_the_test_raises(network: Private
             await lab.serve("echo", process=True)
             await lab.connect()
             raise ZeroDivisionError
-    assert set(psutil.Process().children(recursive=True)) == before
+    async with asyncio.timeout(30):  # tcpdump is killed, and its ring takes a while to be closed
+        while set(psutil.Process().children(recursive=True)) != before:
+            await asyncio.sleep(0.005)
     assert lab.experiment.connections, "what was seen until then is kept"
 
 
