@@ -17,7 +17,7 @@ from ..tcp.states import State
 from . import psutil_witness
 from .diag_socket import DiagSocket
 from .rows import Rows
-from .sample import SocketSample, Witness
+from .sample import SocketAddress, SocketSample, Witness
 from .sock_diag import SockDiag
 from .sock_diag_codec import CLOSED, Mark, mark_of, outline
 
@@ -108,16 +108,17 @@ class DiagLook(Look):
     def __getitem__(self, index: slice) -> list[SocketSample]: ...
     def __getitem__(self, index: int | slice) -> SocketSample | list[SocketSample]:
         if isinstance(index, slice):
-            return [self._sample(one) for one in self.rows[index]]
-        return self._sample(self.rows[index])
+            return [_sampled(one, self.time_ns) for one in self.rows[index]]
+        return _sampled(self.rows[index], self.time_ns)
 
     def __iter__(self) -> Iterator[SocketSample]:
-        return map(self._sample, self.rows)
+        return (_sampled(one, self.time_ns) for one in self.rows)
 
-    def _sample(self, one: DiagSocket) -> SocketSample:
-        return SocketSample(
-            self.time_ns, one.local, one.remote, one.state, None, None, None, "sock_diag", one.inode, one
-        )
+
+def _sampled(one: DiagSocket, time_ns: int) -> SocketSample:
+    return SocketSample(
+        time_ns, one.local, one.remote, one.state, None, None, None, "sock_diag", one.inode, one
+    )
 
 
 class PsutilLook(Look):
@@ -151,6 +152,12 @@ class Looker(Protocol):
 
     def look(self, port: int | None, pids: Sequence[int]) -> Look: ...
 
+    def one(self, local: SocketAddress, remote: SocketAddress) -> SocketSample | None:
+        """The socket with these ends, at a tenth of the cost of a look at all of them.
+
+        None where there is none, or this witness knows no quicker way.
+        """
+
     def close(self) -> None: ...
 
 
@@ -180,6 +187,10 @@ class DiagLooker:
         self._last = told[0]
         return DiagLook(told[0], time.time_ns())
 
+    def one(self, local: SocketAddress, remote: SocketAddress) -> SocketSample | None:
+        found = next((s for kernel in self._kernels if (s := kernel.lookup(local, remote))), None)
+        return None if found is None else _sampled(found, time.time_ns())
+
     def close(self) -> None:
         for kernel in self._kernels:
             kernel.close()
@@ -192,6 +203,9 @@ class PsutilLooker:
 
     def look(self, port: int | None, pids: Sequence[int]) -> Look:
         return PsutilLook(psutil_witness.sockets(port=port, pids=pids), time.time_ns())
+
+    def one(self, local: SocketAddress, remote: SocketAddress) -> SocketSample | None:
+        return None
 
     def close(self) -> None:
         pass

@@ -27,6 +27,7 @@ from .diag_socket import AF_INET6, FAMILIES, DiagSocket
 from .rows import Rows
 from .sample import SocketAddress, normal
 from .sock_diag_codec import (
+    EITHER,
     Answer,
     CodecError,
     KernelError,
@@ -132,7 +133,8 @@ class SockDiag:
         """
         found: list[bytes] = []
         with self._lock:
-            for family in families:
+            # to ask for both at once takes half the time: the kernel walks through its whole table for either
+            for family in (EITHER,) if set(families) == set(FAMILIES) else families:
                 found += self._dump(family, states=states, ports=ports, bound=bound, info=info)
             self._last = Rows(found, self._last)
             return self._last

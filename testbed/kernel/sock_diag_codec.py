@@ -49,8 +49,15 @@ is); 13 in a question means sockets that are bound and no more, which are shown 
 
 _NUMBERS: Final = {state: number for number, state in STATES.items()}
 
+_OF_EITHER_FAMILY: Final = 18
+"""TCPDIAG_GETSOCK, the older question: both families in one walk through the kernel's tables."""
 SOCK_DIAG_BY_FAMILY: Final = 20
 SOCK_DESTROY: Final = 21
+_SOCKETS: Final = frozenset({_OF_EITHER_FAMILY, SOCK_DIAG_BY_FAMILY})
+"""What a message about a socket is: the kernel answers with the question's type."""
+
+EITHER: Final = 0
+"""AF_UNSPEC: sockets of both families."""
 _NOOP, _ERROR, _DONE, _OVERRUN = 1, 2, 3, 4
 _REQUEST, _ACKNOWLEDGE, _DUMP, _MULTI, _INTERRUPTED = 0x1, 0x4, 0x300, 0x2, 0x10
 _IPPROTO_TCP: Final = 6
@@ -62,6 +69,10 @@ _NO_COOKIE: Final = (1 << 64) - 1
 
 _HEADER: Final = struct.Struct("=IHHII")  # length, type, flags, sequence, port id
 _REQUEST_BODY: Final = struct.Struct("=BBBxI")  # family, protocol, extensions, states
+_OLDER_BODY: Final = struct.Struct(
+    "=3xB"
+)  # inet_diag_req: extensions; its end has the states, 4 bytes unused
+_OLDER_STATES: Final = struct.Struct("=I4x")
 _PORTS: Final = struct.Struct(">HH16s16s")  # source and destination: ports, then addresses
 _WHICH: Final = struct.Struct("=IQ")  # interface, cookie
 _BODY: Final = struct.Struct("=BBBB36x" + "IQ" + "IIIII")
@@ -118,16 +129,22 @@ def encode_dump(
 ) -> bytes:
     """Ask for every socket of `family` in one of `states`, with one of `ports` at either end if any is given.
 
+    family  EITHER: both families' sockets; the kernel has walked through all of them in any case
     bound  those too that have a port and are neither listening nor connected; shown as CLOSED (Linux 6.8)
 
     Error handling: UsageError for a port that is none, and for more than 1000 of them.
     """
     filters = either_end(ports)
-    body = _REQUEST_BODY.pack(family, _IPPROTO_TCP, _INFO_WANTED if info else 0, _mask(states) | bound << 13)
-    body += _PORTS.pack(0, 0, b"", b"") + _WHICH.pack(0, 0)
+    wanted, more = _mask(states) | bound << 13, _INFO_WANTED if info else 0
+    any_socket = _PORTS.pack(0, 0, b"", b"") + _WHICH.pack(0, 0)
+    if family == EITHER:
+        kind, body = _OF_EITHER_FAMILY, _OLDER_BODY.pack(more) + any_socket + _OLDER_STATES.pack(wanted)
+    else:
+        kind = SOCK_DIAG_BY_FAMILY
+        body = _REQUEST_BODY.pack(family, _IPPROTO_TCP, more, wanted) + any_socket
     if filters:
         body += _attribute(_ATTRIBUTE_BYTECODE, filters)
-    return _message(SOCK_DIAG_BY_FAMILY, _REQUEST | _DUMP, sequence, body)
+    return _message(kind, _REQUEST | _DUMP, sequence, body)
 
 
 def encode_lookup(
@@ -201,7 +218,7 @@ def decode(data: bytes, sequence: int) -> Answer:
             raise CodecError(f"a netlink message says that it has {length} bytes where {end - at} are")
         if number == sequence:
             interrupted = interrupted or flags & _INTERRUPTED != 0
-            if kind == SOCK_DIAG_BY_FAMILY:
+            if kind in _SOCKETS:
                 rows.append(data[at + _SIZE : at + length])
             elif kind == _DONE:
                 _raise_error(data, at, length)
@@ -227,7 +244,7 @@ def _alike(data: bytes, sequence: int) -> list[bytes] | None:
     if len(data) < _SIZE:
         return None
     length, kind, flags, number, _ = _HEADER.unpack_from(data)
-    if (kind, number, flags & _INTERRUPTED) != (SOCK_DIAG_BY_FAMILY, sequence, 0):
+    if kind not in _SOCKETS or number != sequence or flags & _INTERRUPTED:
         return None
     if length < _SIZE + _BODY.size or length % 4 or len(data) % length:
         return None

@@ -1,8 +1,9 @@
 """An instance of the kernel's tracing set up for TCP: filtered, switched on and off, read page by page.
 
 Making one takes about 40 ms and removing it as long, most of which the kernel waits for all its
-processors (to change the clock, to let the buffers go).  So a process keeps the one that it used
-last, switched off, for the next experiment; it is removed when the process ends.
+processors (to change the clock, to let the buffers go); switching the tracepoints on takes up to 16.  So
+a process keeps the one that it used last for the next experiment, with filters that let nothing
+through; it is removed when the process ends.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from .trace_ring import Page, decode_page
 BUFFER_KIB: Final = 1408
 """For each processor: 20 ms of 40,000 connections a second fill it by a tenth."""
 
+_NOTHING: Final = "common_type == 0"
+"""A filter that no record passes: the types of events are numbered from 1."""
 _TRIES: Final = 5
 _READ: Final = 65536  # a page or more, whatever its size is
 
@@ -88,7 +91,7 @@ class TraceSource:
     def listen(self, ports: Collection[int]) -> None:
         """Switch it on, for events with one of `ports` at either end; none: the whole machine's.
 
-        What was not read since it was switched off is thrown away.
+        What was not read before is thrown away.
         """
         for buffer in self.buffers:
             while self._read(buffer):
@@ -105,8 +108,9 @@ class TraceSource:
             self._instance.write(f"{point.folder}/filter", point.filter_for(ports))
 
     def rest(self) -> None:
-        """Switch it off."""
-        self._instance.write("events/enable", "0")
+        """Have it tell nothing."""
+        for point in self._points:
+            self._instance.write(f"{point.folder}/filter", _NOTHING)
 
     def now(self) -> int:
         """The time on the instance's clock, in ns: what a record made now is stamped with."""
@@ -139,12 +143,19 @@ class TraceSource:
 _kept: list[TraceSource] = []
 
 
-def borrow() -> TraceSource:
-    """A source for an experiment: the one kept, or a new one (CapabilityError where there can be none)."""
+def kept() -> TraceSource | None:
+    """The source that was kept, for an experiment; None where there is none."""
     while _kept:
         source = _kept.pop()
         if source.pid == os.getpid():  # a forked child's parent uses its own
             return source
+    return None
+
+
+def borrow() -> TraceSource:
+    """A source for an experiment: the one kept, or a new one (CapabilityError where there can be none)."""
+    if (source := kept()) is not None:
+        return source
     for _ in range(_TRIES):
         with contextlib.suppress(SweptError):
             return TraceSource()

@@ -22,14 +22,16 @@ from .callers import Callers
 from .events import Event
 from .trace_records import with_ports
 from .trace_ring import RingError
-from .trace_source import TraceSource, borrow, give_back
+from .trace_source import TraceSource, borrow, give_back, kept
 
 _PAGES_AT_ONCE: Final = 32
 """Pages taken from one processor's buffer before the event loop has its turn: about 10 ms of work."""
 
 
 async def _borrowed() -> TraceSource:
-    """A source, made in a thread; nothing is left of it when this is cancelled."""
+    """A source: the one kept, or one made in a thread, of which nothing is left when this is cancelled."""
+    if (source := kept()) is not None:
+        return source
     opening = asyncio.ensure_future(asyncio.to_thread(borrow))
     try:
         return await asyncio.shield(opening)

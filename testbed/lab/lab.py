@@ -45,12 +45,13 @@ from .process import ServerProcess
 from .programs import Programs
 from .scripted import Client, ScriptedServer
 from .seeing import Seeing
+from .shared import MTU, SNAPLEN, SharedNetwork, shared_network
 from .tables import Tables
 from .wire import Wire
 
 SERVERS: dict[str, type[Server]] = {"echo": EchoServer, "rpc": RpcServer, "http": HttpServer}
 Side = Literal["client", "server"]
-Network = Literal["private", "hosts", "here"]
+Network = Literal["private", "shared", "hosts", "here"]
 CaptureAt = Literal["client", "server", "both"]
 
 NO_PORT = 0
@@ -64,9 +65,10 @@ class Lab(Wire, Seeing, Programs):
     """One experiment.
 
     net        ``private``: a network of its own for as long as the lab lasts (needs CAP_SYS_ADMIN
-               over one's user namespace: root, or a process under `testbed exec`); ``hosts``: two of
-               them, the client's and the server's, joined by a wire (`net.hosts`; needs the same);
-               ``here``: the network this process is in
+               over one's user namespace: root, or a process under `testbed exec`); ``shared``: the same,
+               kept with its capture for the process's next lab (`lab.shared`): milliseconds, not tens of
+               them; ``hosts``: two networks, the client's and the server's, joined by a wire
+               (`net.hosts`; needs the same); ``here``: the network this process is in
     link       with ``hosts``: rules for each segment on the wire (`wire.rules`), which then leads through
                `lab.link`, where more can be made; None: a bare veth pair
     frozen     with `link`: every segment is held from the beginning
@@ -90,12 +92,20 @@ class Lab(Wire, Seeing, Programs):
         interface: str = "lo",
         capture_at: CaptureAt = "client",
         filter: Sequence[str] = (),
-        mtu: int = 1500,
-        snaplen: int = 2048,
+        mtu: int = MTU,
+        snaplen: int = SNAPLEN,
         sysctls: dict[str, int | str] | None = None,
     ) -> None:
         if link is not None and net != "hosts":
             raise UsageError("a link lies between two hosts: Lab(net='hosts', link=...)")
+        if net == "shared" and (sysctls, interface, tuple(filter), mtu, snaplen) != (
+            None,
+            "lo",
+            (),
+            MTU,
+            SNAPLEN,
+        ):
+            raise UsageError("a network that labs share has its settings already: Lab(net='private', ...)")
         self.net = net
         self.interface = INTERFACE if net == "hosts" else interface
         self.capture_at = capture_at
@@ -115,6 +125,7 @@ class Lab(Wire, Seeing, Programs):
         self.untold = self.untold_remedy = ""
         self._address: tuple[str, int] | None = None
         self.server: Server | ServerProcess | None = None
+        self._shared: SharedNetwork | None = None
         self._experiment: Experiment | None = None
         self._stack = contextlib.AsyncExitStack()
 
@@ -123,8 +134,13 @@ class Lab(Wire, Seeing, Programs):
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             made: PrivateNetwork | TwoHosts | None = None
+            listening = asyncio.create_task(self._listen_to_kernel())
+            stack.push_async_callback(self._stop_listening, listening)
+            await asyncio.sleep(0)  # the thread that it may start stays outside of the network
             if self.net == "private":
                 made = stack.enter_context(PrivateNetwork(mtu=self.mtu))
+            elif self.net == "shared":
+                self._shared = await stack.enter_async_context(shared_network())
             elif self.net == "hosts":
                 made = self.hosts = stack.enter_context(
                     TwoHosts(mtu=self.mtu, middle=self._rules is not None)
@@ -134,12 +150,13 @@ class Lab(Wire, Seeing, Programs):
             for name, value in self.sysctls.items():
                 assert made is not None
                 made.sysctl(name, value)
-            listening = asyncio.create_task(self._listen_to_kernel())
-            stack.push_async_callback(self._stop_listening, listening)
             near: Side = "server" if self.capture_at == "server" else "client"
-            self.capture = await stack.enter_async_context(
-                self._tcpdump(self.hosts.host(near) if self.hosts is not None else None)
-            )
+            if self._shared is not None:
+                self.capture = self._shared.capture
+            else:
+                self.capture = await stack.enter_async_context(
+                    self._tcpdump(self.hosts.host(near) if self.hosts is not None else None)
+                )
             if self.hosts is not None and self.capture_at == "both":
                 self.far_capture = await stack.enter_async_context(self._tcpdump(self.hosts.server))
             await listening
@@ -203,17 +220,18 @@ class Lab(Wire, Seeing, Programs):
             await self.tracepoints.drain()
             events, self.untold = self.tracepoints.events, self.tracepoints.problem
         seen = tuple(self.sampler.changes)
-        held = self._held_open()  # not before: by now each task has come to the line where it waits
+        after = self.sampler.sample()
+        held = self._held_open(after)  # not before: by now each task has come to the line where it waits
         if not self.clients:  # the capture will tell which connection was the first
             ends = [end.pair for one in held for end in one.ends]
-            holders = self._holders(ends, self.sampler.sample())
+            holders = self._holders(ends, after)
         self._experiment = Experiment(
             recording,
             tuple(self.steps),
             seen,
             server=self.address,
             holders=holders,
-            tables=Tables(before, self.sampler.sample(), seen),
+            tables=Tables(before, after, seen),
             held=held,
             events=events,
             untold=self.untold,
@@ -301,6 +319,7 @@ class Lab(Wire, Seeing, Programs):
 
     def drop(self, *match: str, once: bool = False) -> Drop:
         """A context in which the network loses the packets that match; `once`: only the first."""
+        self._change_settings()
         self.step(f"the network loses {'the next ' if once else ''}{' '.join(match)}")
         return Drop(match, once=once)
 

@@ -189,13 +189,18 @@ class Seeing:
     def _with_holders(self, error: WitnessTimeout, client: Client | None) -> str:
         """What was seen instead, and which lines of this process hold the connection, if any do."""
         client = client or (self.clients[0] if self.clients else None)
-        held = self._held_open({State.CLOSE_WAIT}, client) or self._held_open({State.ESTABLISHED}, client)
+        now = self.sampler.sample()
+        held = self._held_open(now, {State.CLOSE_WAIT}, client)
+        held = held or self._held_open(now, {State.ESTABLISHED}, client)
         return "\n".join((str(error), *map(str, held)))
 
     def _held_open(
-        self, states: Collection[State] | None = None, client: Client | None = None
+        self,
+        now: Sequence[SocketSample],
+        states: Collection[State] | None = None,
+        client: Client | None = None,
     ) -> tuple[Held, ...]:
-        """The ends that are open in one of `states`, with the lines of this process that hold them.
+        """The ends that `now` shows open in one of `states`, with the lines of this process that hold them.
 
         An end of the lab's own clients is never among them: its script is before the reader's eyes.
 
@@ -206,7 +211,7 @@ class Seeing:
         if states is None:
             states = {State.CLOSE_WAIT} if own else {State.CLOSE_WAIT, State.ESTABLISHED}
         ends = []
-        for sample in self.sampler.sample():
+        for sample in now:
             if sample.remote is None or sample.state is None or sample.state not in states:
                 continue
             side: Side = "server" if sample.local == self.address else "client"

@@ -9,6 +9,7 @@ from ..findings.table import Side
 from ..net import sysctl
 from ..net.hosts import TwoHosts
 from ..net.link import Link
+from .shared import SharedNetwork
 
 
 class Wire:
@@ -19,6 +20,7 @@ class Wire:
 
     hosts: TwoHosts | None
     _link: Link | None
+    _shared: SharedNetwork | None
     step: Callable[..., None]
 
     @property
@@ -66,8 +68,14 @@ class Wire:
 
         Error handling: UsageError outside a private network and for a name that this kernel does not have.
         """
+        self._change_settings()
         sysctl.set(name, value)  # this thread is on the server's host
         self.step(f"{name} is {value}" + (" on the server's host" if self.hosts is not None else ""))
+
+    def _change_settings(self) -> None:
+        """A network that is not as it was made is no other lab's."""
+        if self._shared is not None:
+            self._shared.changed = True
 
     def route_to_client(self, network: str, prefix: int) -> None:
         """Have the server answer addresses of `network`, which nobody has: the wire shows it."""
