@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .lab import Lab
 
 MODES = ("off", "on", "retain-on-failure")
+NETWORKS = ("shared", "private", "host")
 SECTION = "tcp ladder"
 KEPT = "tcp_artifacts"
 LABS = pytest.StashKey[list["Lab"]]()
@@ -64,9 +65,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--tcp-net",
-        choices=("private", "host"),
-        default="private",
-        help="a private network for each lab, or the network that pytest runs in (default: %(default)s)",
+        choices=NETWORKS,
+        default="shared",
+        help="a private network and its capture, used by one lab after the other (one with settings gets its "
+        "own); a private network for each lab; or the network that pytest runs in (default: %(default)s)",
     )
 
 
@@ -97,6 +99,9 @@ def _require(names: list[str]) -> None:
 def tcp_lab(request: pytest.FixtureRequest) -> Callable[..., Lab]:
     """A factory of labs: ``async with tcp_lab() as lab``.  Its arguments are those of `testbed.Lab`.
 
+    A lab that asks for nothing is in the network that this process's labs share, one after the other; it
+    is empty for each.  ``tcp_lab(net="private")`` is a network and a capture of its own.
+
     A machine that cannot capture skips the test with the remedy; --tcp-require makes it an error.
     """
     from .errors import CapabilityError
@@ -105,7 +110,7 @@ def tcp_lab(request: pytest.FixtureRequest) -> Callable[..., Lab]:
     node: pytest.Item = request.node
     labs: list[Lab] = node.stash.setdefault(LABS, [])
     marker = node.get_closest_marker("tcp")
-    usual: dict[str, Any] = {"net": _network(node.config), **(marker.kwargs if marker else {})}
+    usual: dict[str, Any] = dict(marker.kwargs) if marker else {}
 
     class _SkippingLab(Lab):
         async def __aenter__(self) -> Lab:  # type: ignore[override]  # Self is Lab here
@@ -114,11 +119,12 @@ def tcp_lab(request: pytest.FixtureRequest) -> Callable[..., Lab]:
             except CapabilityError as error:
                 if node.config.getoption("--tcp-require"):
                     raise
-                remedy = EXEC_REMEDY if self.net == "private" else error.remedy
+                remedy = EXEC_REMEDY if self.net in ("private", "shared") else error.remedy
                 pytest.skip(f"{error.what}; {remedy}")
 
     def make(**options: Any) -> Lab:
-        lab = _SkippingLab(**{**usual, **options})
+        settings = {**usual, **options}
+        lab = _SkippingLab(**{"net": _network(node.config, settings), **settings})
         labs.append(lab)
         return lab
 
@@ -167,8 +173,12 @@ def verify_server(request: pytest.FixtureRequest) -> Callable[..., Any]:
     return verified
 
 
-def _network(config: pytest.Config) -> str:
-    return "here" if config.getoption("--tcp-net") == "host" else "private"
+def _network(config: pytest.Config, settings: dict[str, Any]) -> str:
+    """The network of a lab that does not say which: one with settings of its own shares none."""
+    asked = config.getoption("--tcp-net")
+    if asked == "host":
+        return "here"
+    return "private" if settings else str(asked)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -186,9 +196,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 
 def pytest_unconfigure() -> None:
-    """Leave no tracing instance behind: an xdist worker may end without its exit handlers."""
-    if trace_source := sys.modules.get("testbed.kernel.trace_source"):
-        trace_source.release()
+    """Leave no tcpdump and no tracing instance behind: an xdist worker may end without its exit handlers."""
+    for name in ("testbed.lab.shared", "testbed.kernel.trace_source"):
+        if keeping := sys.modules.get(name):
+            keeping.release()
 
 
 @pytest.hookimpl(wrapper=True)

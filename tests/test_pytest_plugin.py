@@ -113,6 +113,60 @@ def test_workers_of_xdist_use_the_same_port_at_once(project: pytest.Pytester) ->
     result.stdout.fnmatch_lines(["*test_three.py::test_closes: *tcp-artifacts*"])
 
 
+MANY = """
+import asyncio
+import socket
+from pathlib import Path
+import pytest
+from testbed import State
+
+KEPT = []
+
+async def leave(kind, address):
+    if kind == "nothing":
+        return
+    client = socket.create_connection(address)
+    if kind == "half-closed":
+        client.shutdown(socket.SHUT_WR)
+    if kind == "orphan":
+        client.close()
+    if kind != "garbage":
+        KEPT.append(client)
+
+@pytest.mark.parametrize("number", range(10))
+@pytest.mark.parametrize("kind", ["nothing", "open", "half-closed", "orphan", "garbage"])
+async def test_closes(tcp_lab, kind, number):
+    async with tcp_lab() as lab:
+        await lab.serve("echo", port=9502)
+        client = await lab.connect(port=5000)
+        await client.send(b"hello\\r\\n")
+        await client.recv_exactly(18)
+        client.close()
+        await lab.see("client", State.TIME_WAIT)
+        await lab.see_gone("server")
+        await lab.cut()
+        with open("captures", "a") as file:
+            file.write(f"{lab.capture.pid}\\n")
+        await leave(kind, lab.address)
+    assert len(lab.experiment.connections) == 1
+    assert lab.experiment.check_capture().verdict == "pass"
+    assert lab.experiment.connection.closed_in_order
+    assert not lab.experiment.findings
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one process", "xdist"])
+def test_what_a_test_leaves_is_in_no_other_tests_account(
+    project: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    """All on one four-tuple; where only the kernel keeps something, the next has the same capture."""
+    project.makepyfile(MANY)
+    project.runpytest_subprocess(*options, "-p", "no:cacheprovider").assert_outcomes(passed=50)
+    captures = (project.path / "captures").read_text().split()
+    assert len(captures) == 50
+    assert len(set(captures)) < 50 - 10
+
+
 WITNESS = """
 from testbed.errors import CapabilityError
 

@@ -32,7 +32,7 @@ async def _borrowed() -> TraceSource:
     """A source: the one kept, or one made in a thread, of which nothing is left when this is cancelled."""
     if (source := kept()) is not None:
         return source
-    opening = asyncio.ensure_future(asyncio.to_thread(borrow))
+    opening = asyncio.get_running_loop().run_in_executor(None, borrow)  # the thread starts here and now
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:

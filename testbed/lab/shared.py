@@ -24,7 +24,7 @@ from ..capture import Tcpdump
 from ..errors import CapabilityError, Error, UsageError
 from ..kernel import SockDiag
 from ..net import sysctl
-from ..net.network import Network, processes_in, threads_in
+from ..net.network import Network, newest, processes_in, threads_in
 
 MTU: Final = 1500
 SNAPLEN: Final = 2048
@@ -46,6 +46,7 @@ class SharedNetwork:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.changed = False
+        self._newest = newest()
         self.network = Network("shared", mtu=MTU)
         self.capture = Tcpdump(snaplen=SNAPLEN)
 
@@ -63,14 +64,19 @@ class SharedNetwork:
             return False
         try:
             self.capture.resume()
-            return (
-                _swept()
-                and not processes_in(self.network.number, {self.pid, self.capture.pid})
-                and not threads_in(self.network.number)
-                and (await self.capture.cut()).complete is True
-            )
+            return _swept() and self._is_left() and (await self.capture.cut()).complete is True
         except Error:
             return False
+
+    def _is_left(self) -> bool:
+        """Whether nobody is in it but the calling thread and tcpdump."""
+        before, self._newest = self._newest, newest()
+        if threads_in(self.network.number):
+            return False
+        if self._newest == before:
+            return True
+        after = before if self._newest > before else 0  # the numbers have begun again
+        return not processes_in(self.network.number, {self.pid, self.capture.pid}, after=after)
 
     def close(self) -> None:
         """End the capture and let go of the network."""

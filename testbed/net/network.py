@@ -10,6 +10,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Container, Iterator
+from pathlib import Path
 
 from ..errors import CapabilityError, UsageError
 from . import libc, sysctl
@@ -81,21 +82,29 @@ class Network:
             sysctl.set(name, value)
 
 
-def processes_in(network: int, spare: Container[int] = ()) -> list[int]:
-    """The processes in a network, by the number of its namespace, but for those to `spare`."""
-    return _inside(network, "/proc", spare)
+def processes_in(network: int, spare: Container[int] = (), *, after: int = 0) -> list[int]:
+    """The processes in a network, by the number of its namespace, but for those to `spare`.
+
+    after  only those with a higher process number: see `newest`
+    """
+    return _inside(network, "/proc", spare, after)
 
 
 def threads_in(network: int) -> list[int]:
     """The threads of this process in it, but for the calling one."""
-    return _inside(network, "/proc/self/task", {threading.get_native_id()})
+    return _inside(network, "/proc/self/task", {threading.get_native_id()}, 0)
 
 
-def _inside(network: int, folder: str, spare: Container[int]) -> list[int]:
+def newest() -> int:
+    """The number of the process or thread started last.  Numbers are given upwards until they begin again."""
+    return int(Path("/proc/loadavg").read_text().split()[-1])
+
+
+def _inside(network: int, folder: str, spare: Container[int], after: int) -> list[int]:
     name = f"net:[{network}]"
     found = []
     for entry in os.listdir(folder):  # noqa: PTH208  3 us for each process, not 10
-        if entry.isdecimal() and int(entry) not in spare:
+        if entry.isdecimal() and int(entry) > after and int(entry) not in spare:
             with contextlib.suppress(OSError):  # it has just ended, or is somebody else's
                 if os.readlink(f"{folder}/{entry}/ns/net") == name:  # noqa: PTH115  likewise
                     found.append(int(entry))
