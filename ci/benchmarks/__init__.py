@@ -2,6 +2,7 @@
 
 table      the rows: what is measured, and by whom else
 kernel     the functions behind the rows about the kernel's socket tables
+experiments  the functions behind the rows about short experiments
 captures   the functions behind the row about a capture file
 sockets    tens of thousands of connections, held by several processes
 measure    contenders taken in turns, and what came of it

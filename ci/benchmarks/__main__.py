@@ -22,23 +22,29 @@ from .measure import Result, in_turns
 from .report import Measured, in_markdown, in_text
 from .table import ROWS, Options, Row
 
+PEERS = Path(sys.prefix, "bench")
+"""Where ci/bench has installed what is compared with."""
+
 PAGE = Path(__file__).resolve().parents[1] / "BENCHMARKS.md"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0 when all was measured; 2 for bad usage; 3 where this machine cannot."""
     options = _parser().parse_args(argv)
-    if options.rounds < 1 or options.sockets < 2 or options.connections < 1:
-        print("ci/bench: at least 1 round and 2 sockets are needed, and 1 connection", file=sys.stderr)
+    if options.sockets < 2 or min(getattr(options, name) for name in Options._fields) < 1:
+        print(
+            "ci/bench: at least 1 round and 2 sockets are needed, and 1 of each other thing", file=sys.stderr
+        )
         return 2
     if options.write and options.only:
         print("ci/bench: --write writes every row; leave --only out", file=sys.stderr)
         return 2
-    wanted = Options(options.sockets, options.rounds, options.connections)
+    wanted = Options(**{name: getattr(options, name) for name in Options._fields})
     rows = [row for row in ROWS if not options.only or row.name in options.only]
     try:
         require_linux("ci/bench")
         if options.in_this_process:
+            sys.path.append(str(PEERS))
             print(json.dumps(_measure(rows[0], wanted)))
             return 0
         machine = [*description(), load()]
@@ -54,8 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"ci/bench: {error}", file=sys.stderr)
         return 1
     if options.write:
-        command = f"ci/bench --write --sockets {wanted.sockets} --rounds {wanted.rounds}"
-        command += f" --connections {wanted.connections}"
+        command = " ".join(["ci/bench --write", *_given(wanted)])
         PAGE.write_text(in_markdown(measured, machine, command), encoding="utf-8")
         print(f"\nwritten: ci/{PAGE.name}")
     return 0
@@ -68,26 +73,35 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", action="append", choices=[row.name for row in ROWS], help="this row (again: and this one)"
     )
-    parser.add_argument(
-        "--connections", type=int, default=50_000, help="how many a capture holds (default 50000)"
-    )
-    parser.add_argument("--sockets", type=int, default=36_000, help="how many are open (default 36000)")
-    parser.add_argument("--rounds", type=int, default=9, help="figures of each contender (default 9)")
+    for name, what in (
+        ("sockets", "how many are open"),
+        ("rounds", "figures of each contender"),
+        ("connections", "how many a capture holds"),
+        ("experiments", "how many are done one after the other"),
+        ("at_once", "how many connections are open in one experiment"),
+    ):
+        usual = Options._field_defaults[name]
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=int, default=usual, metavar="N", help=f"{what} (default {usual})")
     parser.add_argument("--write", action="store_true", help="write the results to ci/BENCHMARKS.md too")
     parser.add_argument("--in-this-process", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 
+def _given(options: Options) -> list[str]:
+    """Options as they are typed."""
+    return [f"--{name.replace('_', '-')} {value}" for name, value in options._asdict().items()]
+
+
 def _measure(row: Row, options: Options) -> dict[str, object]:
     with row.prepare(options) as job:
-        results = in_turns(job.contenders, options.rounds)
+        results = in_turns(job.contenders, min(options.rounds, job.rounds))
     return {"circumstances": job.circumstances, "results": [one.to_json() for one in results]}
 
 
 def _in_a_process(row: Row, options: Options) -> Measured:
     command = [sys.executable, "-m", __package__, "--in-this-process", "--only", row.name]
-    command += ["--sockets", str(options.sockets), "--rounds", str(options.rounds)]
-    command += ["--connections", str(options.connections)]
+    command += " ".join(_given(options)).split()
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, preexec_fn=dying_with_parent(signal.SIGKILL)
     ) as process:

@@ -17,18 +17,26 @@ class Options(NamedTuple):
     sockets      how many are open, where a row is about many
     rounds       figures taken of each contender
     connections  how many a capture holds, some ten segments each
+    experiments  how many are done one after the other
+    at_once      how many connections are open at once in one experiment
     """
 
-    sockets: int
-    rounds: int
-    connections: int
+    sockets: int = 36_000
+    rounds: int = 9
+    connections: int = 50_000
+    experiments: int = 2_000
+    at_once: int = 10_000
 
 
 class Job(NamedTuple):
-    """What a row's function yields: everybody who takes part, and what to know of the circumstances."""
+    """What a row's function yields: everybody who takes part, and what to know of the circumstances.
+
+    rounds  at most so many, where one takes long
+    """
 
     contenders: list[Contender]
     circumstances: list[str]
+    rounds: int = 1000
 
 
 class Row(NamedTuple):
@@ -56,6 +64,20 @@ class Row(NamedTuple):
 
 
 ROWS: Final = (
+    Row(
+        "experiment",
+        "One short experiment: captured, closed, cut, decoded and judged",
+        "5 ms in a network that experiments share; 45 ms with a capture of its own.",
+        "experiments",
+        "experiment",
+    ),
+    Row(
+        "lost",
+        "{experiments:,} short experiments one after the other",
+        "Not one packet is lost.",
+        "experiments",
+        "lost",
+    ),
     Row(
         "sample",
         "One sample of {sockets:,} sockets",
