@@ -31,6 +31,7 @@ from .process import TcpdumpProcess
 from .recording import Recording
 from .sentinel import MAX_SIZE, Sentinel
 
+BUFFER_KIB: Final = 16384
 START_SECONDS: Final = 15.0
 SENTINEL_SECONDS: Final = 10.0
 RESEND_SECONDS: Final = 0.005
@@ -65,7 +66,7 @@ class Tcpdump:
         *,
         filter: Sequence[str] = (),
         snaplen: int = 2048,
-        buffer_kib: int = 16384,
+        buffer_kib: int = BUFFER_KIB,
         inside: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         if isinstance(filter, str):

@@ -39,9 +39,10 @@ def owners(inode: int, pids: Iterable[int] = ()) -> Iterator[Owner]:
             yield from _descriptors(int(entry.name), name)
 
 
-def holds(pid: int, inode: int) -> bool:
-    """Whether the process `pid` has a descriptor of the socket with `inode`."""
-    return any(True for _ in _descriptors(pid, f"socket:[{inode}]"))
+def sockets_of(pid: int) -> set[int]:
+    """The inodes of the sockets that the process `pid` has a descriptor of."""
+    names = (name for name, _ in _open_files(pid))
+    return {int(name[8:-1]) for name in names if name.startswith("socket:[")}
 
 
 def owners_of(inodes: Collection[int]) -> dict[int, Owner]:
@@ -62,6 +63,13 @@ def owners_of(inodes: Collection[int]) -> dict[int, Owner]:
 
 
 def _descriptors(pid: int, name: str) -> Iterator[Owner]:
+    for found, descriptor in _open_files(pid):
+        if found == name:
+            yield Owner(pid, descriptor, command_of(pid))
+
+
+def _open_files(pid: int) -> Iterator[tuple[str, int]]:
+    """What a process has open, as /proc names it, and the descriptor."""
     folder = f"/proc/{pid}/fd"
     try:
         descriptors = os.listdir(folder)  # noqa: PTH208  a process may have 100,000: 1 us each, not 10
@@ -69,8 +77,7 @@ def _descriptors(pid: int, name: str) -> Iterator[Owner]:
         return
     for descriptor in descriptors:
         with contextlib.suppress(OSError):
-            if os.readlink(f"{folder}/{descriptor}") == name:  # noqa: PTH115  likewise
-                yield Owner(pid, int(descriptor), command_of(pid))
+            yield os.readlink(f"{folder}/{descriptor}"), int(descriptor)  # noqa: PTH115  likewise
 
 
 def command_of(pid: int) -> str | None:

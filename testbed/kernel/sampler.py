@@ -42,6 +42,7 @@ class Sampler:
     changes     each change seen of a (local, remote) pair, in order; its end is a sample with
                 state None
     samples     how often the tables were read
+    heard       called with each look, if it is set
     networks    contexts in which the thread is in the networks to look at (`net.hosts`), all of which
                 sock_diag then samples together; default: the one that the thread is in when it enters
 
@@ -70,6 +71,7 @@ class Sampler:
         self.networks = networks
         self.changes: list[SocketSample] = []
         self.samples = 0
+        self.heard: Callable[[Look], object] | None = None
         self._look: Look = PsutilLook([], 0)
         self._standing = Standing({}, [])
         self._held: dict[_Key, SocketSample] = {}
@@ -124,7 +126,7 @@ class Sampler:
             raise UsageError("enter the Sampler first: async with Sampler(...) as kernel")
         return self._witness.name
 
-    def sample(self) -> Sequence[SocketSample]:
+    def sample(self) -> Look:
         """Read the tables now, note what changed, and return what is there.
 
         Of tens of thousands of sockets only those are decoded that changed or that are looked at.
@@ -136,6 +138,8 @@ class Sampler:
         if not look.same_as(self._look):
             self._note(look)
         self._look = look
+        if self.heard is not None:
+            self.heard(look)
         return look
 
     def _note(self, look: Look) -> None:
@@ -263,7 +267,7 @@ class Sampler:
                 await asyncio.sleep(0)
         return glimpsed
 
-    def _sample_again(self) -> Sequence[SocketSample]:
+    def _sample_again(self) -> Look:
         self._raise_failure()
         return self.sample()
 

@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from ..capture import Tcpdump
+from ..capture.tcpdump import BUFFER_KIB
 from ..errors import CapabilityError, ExperimentError, UsageError
 from ..kernel import Sampler
 from ..kernel.callers import network
@@ -38,6 +39,8 @@ from ..servers.echo import EchoServer
 from ..servers.http import HttpServer
 from ..servers.listener import Server
 from ..servers.rpc import RpcServer
+from .census import Census
+from .crowd import Crowd
 from .experiment import Experiment
 from .holding import Watch
 from .judgement import Check
@@ -78,6 +81,8 @@ class Lab(Wire, Seeing, Programs):
     filter     words of a tcpdump filter; with one, completeness cannot be proved
     mtu        of the private network's loopback or of the wire, in bytes
     snaplen    bytes kept of each packet
+    buffer_kib size of the capture's ring (`capture.Tcpdump`)
+    sample_every  seconds between two looks at the kernel's tables
     sysctls    net.ipv4 settings of the private network or of both hosts, by their last name
 
     Raises `CapabilityError` on entering where this machine cannot do it.
@@ -94,6 +99,8 @@ class Lab(Wire, Seeing, Programs):
         filter: Sequence[str] = (),
         mtu: int = MTU,
         snaplen: int = SNAPLEN,
+        buffer_kib: int = BUFFER_KIB,
+        sample_every: float = SAMPLE_EVERY,
         sysctls: dict[str, int | str] | None = None,
     ) -> None:
         if link is not None and net != "hosts":
@@ -117,9 +124,12 @@ class Lab(Wire, Seeing, Programs):
         self.filter = tuple(filter)
         self.mtu = mtu
         self.snaplen = snaplen
+        self.buffer_kib = buffer_kib
+        self.sample_every = sample_every
         self.sysctls = sysctls or {}
         self.steps: list[Step] = []
         self.checks: list[Check] = []
+        self.census: list[Census] = []
         self.clients: list[Client] = []
         self.tracepoints: Tracepoints | None = None
         self.untold = self.untold_remedy = ""
@@ -162,7 +172,7 @@ class Lab(Wire, Seeing, Programs):
             await listening
             networks = [self.hosts.client.enter, self.hosts.server.enter] if self.hosts else []
             self.sampler = await stack.enter_async_context(
-                Sampler(interval=SAMPLE_EVERY, pids=[os.getpid()], networks=networks)
+                Sampler(interval=self.sample_every, pids=[os.getpid()], networks=networks)
             )
             self._watch = stack.enter_context(Watch())
             if self.hosts is not None and self._rules is not None:
@@ -179,7 +189,13 @@ class Lab(Wire, Seeing, Programs):
     def _tcpdump(self, host: Host | None) -> Tcpdump:
         """A capture here, or on one of the hosts."""
         inside = contextlib.nullcontext if host is None else host.enter
-        return Tcpdump(self.interface, filter=self.filter, snaplen=self.snaplen, inside=inside)
+        return Tcpdump(
+            self.interface,
+            filter=self.filter,
+            snaplen=self.snaplen,
+            buffer_kib=self.buffer_kib,
+            inside=inside,
+        )
 
     async def _listen_to_kernel(self) -> None:
         """Have the kernel tell every change of state, where it may; else say why not."""
@@ -367,6 +383,14 @@ class Lab(Wire, Seeing, Programs):
         self.clients.append(made)
         return made
 
+    def crowd(self) -> Crowd:
+        """Many clients at once, driven by this event loop; closed with the lab."""
+        if self.address is None:
+            raise ExperimentError("there is no server yet: call lab.serve(...) or lab.at(host, port) first")
+        made = Crowd(self.address, self.tell)
+        self._stack.callback(made.close)
+        return made
+
     def counterpart(self, port: int, *, timeout: float = 20.0) -> Client:
         """On the server's host, a socket that does not listen: it connects to the client's `port`, from the
         port at which the server would be."""
@@ -391,6 +415,9 @@ class Lab(Wire, Seeing, Programs):
         """Write a step of the program down, with the time."""
         if number == 1:
             self.steps.append(Step(time.time_ns(), side, f"{side}.{text}" if side != "lab" else text))
+
+    def tell(self, text: str) -> None:
+        """Say how far it is, to whoever watches; no step of the experiment."""
 
     async def pause(self, seconds: float, why: str) -> None:
         """Let a timer of the kernel run; the only wait in the lab that is not for a witness."""

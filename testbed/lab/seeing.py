@@ -16,22 +16,31 @@ from ..errors import ExperimentError, WitnessTimeout
 from ..findings.table import Side
 from ..kernel import Sampler, SocketSample, readings
 from ..kernel.counters import extended
-from ..kernel.owners import holds
+from ..kernel.look import Look
+from ..kernel.owners import sockets_of
 from ..net.hosts import TwoHosts
 from ..tcp.states import State
+from .census import Census, counted, is_due
 from .holding import End, Held, Pair, Watch, held_open
 from .judgement import Check, Verdict, check
 from .scripted import Client
+
+MANY = 1000
+"""From so many sockets on, one look takes longer than a pause of two milliseconds."""
+MOST_PAUSE = 0.25
+NOWHERE = ("", 0)
 
 
 class Seeing:
     """The witnesses of a lab, asked while it goes on.
 
     checks   what was held so far
+    census   how many sockets were in which state, where that is counted
     clients  the lab's own, the first first
     """
 
     address: tuple[str, int] | None
+    census: list[Census]
     checks: list[Check]
     clients: list[Client]
     hosts: TwoHosts | None
@@ -112,20 +121,36 @@ class Seeing:
         )
         self.hold(check("kernel", statement, code in told, f"after {timeout:g} s {there}"))
 
-    async def see_many(self, state: State, count: int, *, timeout: float = 10.0) -> int:
+    async def see_many(
+        self, state: State, count: int, *, side: Side = "server", timeout: float = 10.0
+    ) -> int:
         """Wait until the kernel shows `count` of the server's ends in `state`, or more; how many there are.
-        AssertionError when there are fewer."""
+        AssertionError when there are fewer.
+
+        side  ``client``: the ends across
+        """
         __tracebackhide__ = True
         deadline = time.monotonic() + timeout
+        pause = 0.002
         while True:
-            rows = self.sampler.sample()
-            seen = sum(s.local == self.address and s.remote is not None and s.state is state for s in rows)
+            found = counted(self.sampler.sample(), self.address or NOWHERE)
+            seen = (found.servers if side == "server" else found.clients).get(state, 0)
             if seen >= count or time.monotonic() > deadline:
                 break
-            await asyncio.sleep(0.002)
-        statement = f"the kernel shows {count} or more of the server's sockets in {state}"
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MOST_PAUSE) if count >= MANY else pause
+        statement = f"the kernel shows {count:,} or more of the {side}'s sockets in {state}"
         self.hold(check("kernel", statement, seen >= count, f"after {timeout:g} s there were {seen}"))
         return seen
+
+    def count_states(self) -> None:
+        """From now on write down, each second, how many sockets are in which state: `census`."""
+
+        def heard(look: Look) -> None:
+            if self.address is not None and is_due(self.census, look.time_ns):
+                self.census.append(counted(look, self.address))
+
+        self.sampler.heard = heard
 
     def counters(self, side: Side = "server") -> dict[str, int]:
         """What the kernel of that side's network has counted until now, by its own names: ListenDrops."""
@@ -211,6 +236,7 @@ class Seeing:
         if states is None:
             states = {State.CLOSE_WAIT} if own else {State.CLOSE_WAIT, State.ESTABLISHED}
         ends = []
+        ours = sockets_of(os.getpid())
         for sample in now:
             if sample.remote is None or sample.state is None or sample.state not in states:
                 continue
@@ -220,7 +246,6 @@ class Seeing:
                 caller, server = server, caller
             if server != self.address or (client and caller != client.local):
                 continue
-            ours = sample.inode is None or holds(os.getpid(), sample.inode)
-            if ours and (side == "server" or caller not in own):
+            if (sample.inode is None or sample.inode in ours) and (side == "server" or caller not in own):
                 ends.append(End(side, (sample.local, sample.remote), sample.state))
         return held_open(sorted(ends, key=lambda end: end.side), self._watch)

@@ -2,6 +2,6 @@
 
 from .result import RunResult
 from .runner import run
-from .scenario import SECTIONS, Scenario, catalogue, find
+from .scenario import SECTIONS, Load, Scenario, catalogue, find
 
-__all__ = ["SECTIONS", "RunResult", "Scenario", "catalogue", "find", "run"]
+__all__ = ["SECTIONS", "Load", "RunResult", "Scenario", "catalogue", "find", "run"]

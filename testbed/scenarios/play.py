@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from ..lab.cross_examination import check_agreement, check_counts
 from ..lab.judgement import check
 from ..lab.pages import About
 from ..lab.walked import walks
+from .each import Judged, in_all, judge_each
 from .result import RunResult
 from .scenario import Scenario
 
@@ -35,14 +36,23 @@ class JudgedLab(Lab):
 
     def step(self, text: str, side: Literal["client", "server", "lab"] = "lab", number: int = 1) -> None:
         super().step(text, side, number)
-        if self.progress is not None and number == 1:
-            self.progress(self.steps[-1].text)
+        if number == 1:
+            self.tell(self.steps[-1].text)
+
+    def tell(self, text: str) -> None:
+        if self.progress is not None:
+            self.progress(text)
 
 
 def lab_of(scenario: Scenario, kind: type[JudgedLab] = JudgedLab) -> JudgedLab:
     """The lab that a scenario is played in; `kind` is its class."""
     if not scenario.hosts:
-        return kind(interface=scenario.interface)
+        return kind(
+            interface=scenario.interface,
+            snaplen=scenario.snaplen,
+            buffer_kib=scenario.buffer_kib,
+            sample_every=scenario.sample_every,
+        )
     return kind(
         net="hosts",
         link=scenario.link,
@@ -84,7 +94,10 @@ async def _play_once(scenario: Scenario, *, out: Path | None, progress: Progress
         return RunResult(scenario.name, time.monotonic() - began, problem=f"it broke off: {error}")
     experiment = lab.experiment
     title = f"{scenario.name}: {scenario.title}"
-    checks = tuple(judge_experiment(scenario, experiment, lab.checks))
+    if scenario.each:
+        lab.tell(f"judging {len(experiment.connections):,} connections")
+    judged = judge_each(scenario, experiment) if scenario.each else []
+    checks = tuple(judge_experiment(scenario, experiment, lab.checks, judged))
     result = RunResult(
         scenario.name,
         time.monotonic() - began,
@@ -99,6 +112,8 @@ async def _play_once(scenario: Scenario, *, out: Path | None, progress: Progress
         captured=len(experiment.recording.packets),
         dropped=experiment.recording.dropped,
         counted=experiment.recording.interface_packets,
+        census=tuple(lab.census),
+        judged=tuple(judged),
     )
     if out is None:
         return result
@@ -111,49 +126,60 @@ async def _play_once(scenario: Scenario, *, out: Path | None, progress: Progress
     return replace(result, artifacts=experiment.save(out / scenario.name, title, about))
 
 
-def judge_experiment(scenario: Scenario, experiment: Experiment, during: list[Check]) -> list[Check]:
-    """Everything a scenario says, held against its witnesses."""
+def judge_experiment(
+    scenario: Scenario, experiment: Experiment, during: list[Check], judged: Sequence[Judged] | None = None
+) -> list[Check]:
+    """Everything a scenario says, held against its witnesses.
+
+    judged  each of its connections judged by itself, where that was done already
+    """
     checks = [experiment.check_capture(), *during]
     count = len(experiment.connections)
     many = "connection" if scenario.connections == 1 else "connections"
     checks.append(
-        check("wire", f"{scenario.connections} {many}", count == scenario.connections, f"there were {count}")
+        check(
+            "wire", f"{scenario.connections:,} {many}", count == scenario.connections, f"there were {count:,}"
+        )
     )
     if not count:
         return checks
+    if scenario.each:
+        checks.append(in_all(judge_each(scenario, experiment) if judged is None else judged))
+    else:
+        checks += _of_the_first(scenario, experiment)
+    if scenario.reset:
+        checks.append(_check_reason(scenario.reset, experiment))
+    if count == scenario.connections:  # it tells one from the other by their order
+        checks.extend(_after(scenario, experiment, whole=checks[0].verdict is Verdict.PASS))
+    return checks
+
+
+def _of_the_first(scenario: Scenario, experiment: Experiment) -> Iterator[Check]:
+    """Every connection's transcript, the findings on the first, and whether its witnesses agree."""
     compared = [
         experiment.check_transcript(
             expected, exact=scenario.exact, connection=connection, elastic=scenario.elastic
         )
         for expected, connection in zip(scenario.transcripts, experiment.connections, strict=False)
     ]
-    checks.append(next((c for c in compared if c.verdict is not Verdict.PASS), compared[0]))
+    yield next((c for c in compared if c.verdict is not Verdict.PASS), compared[0])
     found = experiment.findings
     codes = experiment.finding_codes()
     for code in scenario.findings:
         known = rule(code)
         witness = known.witness if known else "wire"
-        checks.append(
-            check(witness, f"the finding {code}", code in codes, f"found: {', '.join(codes) or 'nothing'}")
-        )
+        yield check(witness, f"the finding {code}", code in codes, f"found: {', '.join(codes) or 'nothing'}")
     unexpected = [f for f in found if f.severity is not Severity.INFO and f.code not in scenario.findings]
-    checks.append(
-        check(
-            "wire",
-            "nothing else is wrong",
-            not unexpected,
-            "; ".join(f"{f.code}: {f.text}" for f in unexpected),
-        )
+    yield check(
+        "wire",
+        "nothing else is wrong",
+        not unexpected,
+        "; ".join(f"{f.code}: {f.text}" for f in unexpected),
     )
     if not scenario.apart:
-        checks.append(check_agreement(experiment.connections, remedy=TRACEPOINTS_REMEDY))
+        yield check_agreement(experiment.connections, remedy=TRACEPOINTS_REMEDY)
         if (counts := check_counts(experiment.connections)) is not None:
-            checks.append(counts)
-    if scenario.reset:
-        checks.append(_check_reason(scenario.reset, experiment))
-    if count == scenario.connections:  # it tells one from the other by their order
-        checks.extend(_after(scenario, experiment, whole=checks[0].verdict is Verdict.PASS))
-    return checks
+            yield counts
 
 
 def _after(scenario: Scenario, experiment: Experiment, *, whole: bool) -> list[Check]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..findings import Finding
 from ..lab import Check, Verdict
+from ..lab.census import Census
 from ..lab.judgement import worst
 from ..lab.timeline import Moment
 from ..lab.walked import Walk
 from ..render.ladder import Ladder
+from .each import Judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,8 @@ class RunResult:
     ladder     None where no connection was seen
     captured   packets recorded; `dropped` None where nobody said
     counted    packets that the interface counted; None where that proves nothing
+    census     how many sockets were in which state, where that was counted
+    judged     each connection by itself, where each was judged
     artifacts  files written, by kind
     problem    why it broke off, where it did
     remedy     what to do about it, where this machine cannot run it: then it is skipped
@@ -44,6 +49,8 @@ class RunResult:
     captured: int = 0
     dropped: int | None = None
     counted: int | None = None
+    census: tuple[Census, ...] = ()
+    judged: tuple[Judged, ...] = ()
     artifacts: dict[str, str] = field(default_factory=dict)
     problem: str = ""
     remedy: str = ""
@@ -74,7 +81,14 @@ class RunResult:
 
     def to_json(self, *, timeline: bool = False) -> dict[str, Any]:
         """The row of ``runs`` in ``testbed.run/1``, with its timeline if that is asked for."""
-        more = {"timeline": [moment.to_json() for moment in self.timeline]} if timeline else {}
+        more: dict[str, Any] = {}
+        if timeline:
+            more["timeline"] = [moment.to_json() for moment in self.timeline]
+        if self.judged:
+            verdicts = Counter(str(one.verdict) for one in self.judged)
+            others = [one.to_json() for one in self.judged if one.verdict is not Verdict.PASS]
+            more["connections"] = {"verdicts": verdicts, "others": others}
+            more["census"] = [one.to_json() for one in self.census]
         return {
             **more,
             "scenario": self.scenario,

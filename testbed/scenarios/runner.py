@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from ..errors import CapabilityError
+from ..errors import CapabilityError, UsageError
 from ..kernel import trace_source
 from ..net import sysctl
 from ..net.private import enter_private_network
 from ..net.workers import Crew, Job, Tell
 from .play import play
 from .result import RunResult
-from .scenario import find
+from .scenario import Load, Scenario, find
 
 Network = Literal["private", "host"]
 Report = Callable[[str, str], None]
@@ -28,11 +28,17 @@ def run(
     net: Network = "private",
     out: Path | None = None,
     report: Report | None = None,
+    load: Load | None = None,
 ) -> Iterator[RunResult]:
-    """Run scenarios, yielding each result as it comes; in the host's network one after the other."""
+    """Run scenarios, yielding each result as it comes; in the host's network one after the other.
+
+    load  other numbers, for scenarios that can have them (`Scenario.sized`)
+    """
     alone = net == "host"
     crew = Crew(preload=__name__)
-    crew.add(*(Job(name, _work, (name, net, out), find(name).seconds, alone=alone) for name in names))
+    crew.add(
+        *(Job(name, _work, (name, net, out, load), _found(name, load).seconds, alone=alone) for name in names)
+    )
     for job, kind, value, seconds in crew:
         if kind == "step":
             if report is not None:
@@ -43,9 +49,18 @@ def run(
             yield RunResult(job.name, seconds, problem="its process was ended from outside", seen=False)
 
 
-def _work(name: str, net: Network, out: Path | None, tell: Tell) -> RunResult:
-    """In the worker: a network of its own, then the scenario."""
+def _found(name: str, load: Load | None) -> Scenario:
     scenario = find(name)
+    if load is None:
+        return scenario
+    if scenario.sized is None:
+        raise UsageError(f"{name} has no numbers to choose")
+    return scenario.sized(load)
+
+
+def _work(name: str, net: Network, out: Path | None, load: Load | None, tell: Tell) -> RunResult:
+    """In the worker: a network of its own, then the scenario."""
+    scenario = _found(name, load)
     began = time.monotonic()
     try:
         if net == "private":
@@ -56,8 +71,19 @@ def _work(name: str, net: Network, out: Path | None, tell: Tell) -> RunResult:
             raise CapabilityError("it is played between two hosts", "run it without --net host")
         elif scenario.sysctls:
             raise CapabilityError("it changes settings of the kernel's TCP", "run it in a private network")
-        return asyncio.run(play(scenario, out=out, progress=tell))
+        with asyncio.Runner(loop_factory=_fast_loop() if scenario.each else None) as runner:
+            return runner.run(play(scenario, out=out, progress=tell))
     except CapabilityError as error:
         return RunResult(name, time.monotonic() - began, problem=error.what, remedy=error.remedy)
     finally:
         trace_source.release()  # a worker ends without exit handlers
+
+
+def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return loop

@@ -12,10 +12,13 @@ import pkgutil
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from ..capture.tcpdump import BUFFER_KIB
 from ..errors import UsageError
 from ..lab import Check, Experiment, Lab
+from ..lab.lab import SAMPLE_EVERY
+from ..lab.shared import SNAPLEN
 from ..wire.notation import Direction
 
 SECTIONS: tuple[tuple[str, str], ...] = (
@@ -24,9 +27,21 @@ SECTIONS: tuple[tuple[str, str], ...] = (
     ("closing", "Orderly close"),
     ("reset", "Reset"),
     ("anomalies", "Anomalies"),
+    ("load", "Load"),
     ("software", "With other people's software"),
 )
 """The catalogue's sections in order: folder and title."""
+
+
+class Load(NamedTuple):
+    """The numbers of a scenario that can have others.
+
+    server, ending  of the project's servers, and how it ends connections
+    """
+
+    connections: int
+    server: str = "echo"
+    ending: str = "polite"
 
 
 def _nothing_more(_: Experiment) -> Iterable[Check]:
@@ -49,6 +64,9 @@ class Scenario:
                 seen, and of the amounts `after` says what must be
     findings    the codes that must be found; no other error or warning may be
     connections how many connections there must be
+    each        whether every one of them is judged by itself, by the one transcript and the findings
+    sized       makes the same with other numbers; None where it has none
+    snaplen, buffer_kib, sample_every  as of `Lab`
     attempts    how often it may be tried where the machine's speed decides what the kernel does, such
                 as whether the application is quicker than the delayed ACK; the result tells how often
     seconds     its longest timer, for the progress display
@@ -77,6 +95,11 @@ class Scenario:
     elastic: tuple[Direction, ...] = ()
     findings: tuple[str, ...] = ()
     connections: int = 1
+    each: bool = False
+    sized: Callable[[Load], Scenario] | None = None
+    snaplen: int = SNAPLEN
+    buffer_kib: int = BUFFER_KIB
+    sample_every: float = SAMPLE_EVERY
     attempts: int = 1
     seconds: float = 1.0
     reset: tuple[str, ...] = ()

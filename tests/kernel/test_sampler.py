@@ -10,7 +10,7 @@ import pytest
 
 from testbed.errors import CapabilityError, UsageError, WitnessTimeout
 from testbed.kernel import Sampler, SocketSample, look, psutil_witness, readings
-from testbed.kernel.owners import Owner, command_of, holds, owners
+from testbed.kernel.owners import Owner, command_of, owners, sockets_of
 from testbed.kernel.sampler import Source
 from testbed.kernel.sock_diag import SockDiag
 from testbed.net.hosts import TwoHosts
@@ -156,9 +156,9 @@ async def test_every_holder_is_named(source: Source, pair: Pair) -> None:
 def test_a_process_holds_its_own_sockets_and_not_others() -> None:
     with socket.socket() as sock:
         inode = os.fstat(sock.fileno()).st_ino
-        assert holds(os.getpid(), inode)
-        assert not holds(os.getppid(), inode)
-    assert not holds(os.getpid(), inode)
+        assert inode in sockets_of(os.getpid())
+        assert inode not in sockets_of(os.getppid())
+    assert inode not in sockets_of(os.getpid())
 
 
 def test_nobody_holds_what_has_no_inode() -> None:
