@@ -57,6 +57,7 @@ class TraceSource:
             self.clock, self._clock_number = trace_clock.choose(instance.read("trace_clock"))
             instance.write("trace_clock", self.clock)
             instance.write("buffer_size_kb", str(BUFFER_KIB))
+            self.buffer_kib = BUFFER_KIB
             self._page = parse_page_header((tracefs.root() / "events/header_page").read_text())
             layouts = {
                 point: parse_format(instance.read(f"{point.folder}/format"))
@@ -100,6 +101,12 @@ class TraceSource:
         self.offset = trace_clock.offset(self._clock_number)
         for point in self._points:
             self._instance.write(f"{point.folder}/enable", "1")
+
+    def resize(self, kib: int) -> None:
+        """Have so many KiB for each processor."""
+        if kib != self.buffer_kib:
+            self._instance.write("buffer_size_kb", str(kib))
+            self.buffer_kib = kib
 
     def only(self, ports: Collection[int]) -> None:
         """Change which ports; the kernel does the choosing."""

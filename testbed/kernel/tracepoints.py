@@ -22,7 +22,7 @@ from .callers import Callers
 from .events import Event
 from .trace_records import with_ports
 from .trace_ring import RingError
-from .trace_source import TraceSource, borrow, give_back, kept
+from .trace_source import BUFFER_KIB, TraceSource, borrow, give_back, kept
 
 _PAGES_AT_ONCE: Final = 32
 """Pages taken from one processor's buffer before the event loop has its turn: about 10 ms of work."""
@@ -49,6 +49,7 @@ class Tracepoints:
 
     ports     only events with one of these at either end; empty: the whole machine's.  See `only`
     interval  seconds between two looks into the buffers
+    buffer_kib  of each processor's buffer, which holds what was not read yet: some 110 bytes an event
     lost      events overwritten before they were read; -1 when it is not known how many
 
     Error handling: CapabilityError on entering where there is no tracefs, it is not for this user, or
@@ -56,10 +57,13 @@ class Tracepoints:
     or on leaving.  What was told and not read yet is read on leaving.
     """
 
-    def __init__(self, *, ports: Collection[int] = (), interval: float = 0.02) -> None:
+    def __init__(
+        self, *, ports: Collection[int] = (), interval: float = 0.02, buffer_kib: int = BUFFER_KIB
+    ) -> None:
         if interval <= 0:
             raise UsageError(f"an interval of {interval} s is none")
         self.interval = interval
+        self.buffer_kib = buffer_kib
         self.lost = 0
         self._ports = frozenset(ports)
         self._events: list[Event] = []
@@ -76,6 +80,7 @@ class Tracepoints:
         self._entered = True
         source = await _borrowed()
         try:
+            source.resize(self.buffer_kib)
             source.listen(self._ports)
         except OSError as error:
             source.close()

@@ -29,6 +29,7 @@ from ..errors import CapabilityError, ExperimentError, UsageError
 from ..kernel import Sampler
 from ..kernel.callers import network
 from ..kernel.events import Event
+from ..kernel.trace_source import BUFFER_KIB as TRACE_KIB
 from ..kernel.tracepoints import Tracepoints
 from ..net.firewall import Drop
 from ..net.hosts import INTERFACE, Host, TwoHosts
@@ -81,7 +82,8 @@ class Lab(Wire, Seeing, Programs):
     filter     words of a tcpdump filter; with one, completeness cannot be proved
     mtu        of the private network's loopback or of the wire, in bytes
     snaplen    bytes kept of each packet
-    buffer_kib size of the capture's ring (`capture.Tcpdump`)
+    buffer_kib room for packets that have not been read yet (`capture.Tcpdump`); the tracepoints get a
+               sixteenth of it for each processor
     sample_every  seconds between two looks at the kernel's tables
     sysctls    net.ipv4 settings of the private network or of both hosts, by their last name
 
@@ -199,7 +201,7 @@ class Lab(Wire, Seeing, Programs):
 
     async def _listen_to_kernel(self) -> None:
         """Have the kernel tell every change of state, where it may; else say why not."""
-        tracepoints = Tracepoints(ports=[NO_PORT])
+        tracepoints = Tracepoints(ports=[NO_PORT], buffer_kib=max(TRACE_KIB, self.buffer_kib // 16))
         try:
             self.tracepoints = await tracepoints.__aenter__()
         except CapabilityError as error:

@@ -53,8 +53,8 @@ class Comparison:
     """What came of holding a conversation against what was expected.
 
     same   whether they agree
-    diff   both, as lines: two blanks where they agree, ``-`` expected and not seen, ``+`` seen
-           and not expected
+    diff   where they do not, both as lines: two blanks before what agrees, ``-`` expected and not seen,
+           ``+`` seen and not expected
     """
 
     same: bool
@@ -80,6 +80,8 @@ def compare(
         want = meaning(expected)
         seen = meaning(line_of(e) for e in exchanges if not _is_repeated(e, exchanges))
     left, right = ([str(line) if exact else _gist(line, elastic) for line in side] for side in (want, seen))
+    if left == right:
+        return Comparison(True, ())
     stamps = _stamps(connection)
 
     def stamped(mark: str, line: Line) -> str:
@@ -92,7 +94,7 @@ def compare(
         else:
             diff.extend(f"- {line}" for line in want[a0:a1])
             diff.extend(stamped("+", line) for line in seen[b0:b1])
-    return Comparison(left == right, tuple(diff))
+    return Comparison(False, tuple(diff))
 
 
 def _is_repeated(exchange: Exchange, exchanges: Sequence[Exchange]) -> bool:
