@@ -22,8 +22,9 @@ from ..errors import CapabilityError, UsageError
 from ..lab import Check, Verdict
 from ..render import escape, junit
 from ..report import page
-from ..scenarios import RunResult, Scenario, catalogue, find, run
+from ..scenarios import Load, RunResult, Scenario, catalogue, find, run, with_load
 from ..scenarios import coverage as edges
+from .census_output import print_census
 from .coverage_output import print_coverage, write_picture
 from .output import console, print_json, print_ladder, print_story, width, wrapping
 
@@ -57,6 +58,13 @@ STYLE = {
 @click.option(
     "--coverage-svg", type=click.Path(dir_okay=False, path_type=Path), help="The same as a picture: FILE."
 )
+@click.option(
+    "--connections", type=click.IntRange(1), metavar="N", help="many-connections: how many are open at once."
+)
+@click.option(
+    "--server", type=click.Choice(["echo", "rpc", "http"]), help="many-connections: who serves them."
+)
+@click.option("--ending", metavar="NAME", help="many-connections: how the server ends them.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout (testbed.run/1).")
 @click.option(
     "--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write a JUnit report to FILE."
@@ -69,6 +77,9 @@ def command(
     timeline: bool,
     coverage: bool,
     coverage_svg: Path | None,
+    connections: int | None,
+    server: str | None,
+    ending: str | None,
     as_json: bool,
     junit: Path | None,
 ) -> int:
@@ -79,12 +90,16 @@ def command(
     testbed run handshake four-way-close    several, side by side
     testbed run --all --junit report.xml    all of them, a summary table
     testbed run --all --coverage            and every edge of the state machine that they walked
+    testbed run many-connections --connections 10000 --server http --ending never
     """
     if everything and names:
         raise UsageError("say which scenarios to run, or --all, not both")
     if not everything and not names:
         raise UsageError("say which scenarios to run, or --all; `testbed list` shows them")
     scenarios = list(catalogue().values()) if everything else [find(name) for name in dict.fromkeys(names)]
+    load = _load(scenarios, connections, server, ending)
+    if load is not None:
+        scenarios = [with_load(scenario, load) for scenario in scenarios]
     if out is not None:
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -93,7 +108,7 @@ def command(
     if coverage_svg is not None and not coverage_svg.parent.is_dir():
         raise UsageError(f"--coverage-svg {coverage_svg}: No such file or directory")
     began = time.monotonic()
-    results = _run(scenarios, net, out, quiet=as_json)
+    results = _run(scenarios, net, out, load, quiet=as_json)
     seconds = time.monotonic() - began
     order = {scenario.name: number for number, scenario in enumerate(scenarios)}
     results.sort(key=lambda result: order[result.scenario])
@@ -122,14 +137,33 @@ def command(
     return _status(results, everything)
 
 
+def _load(
+    scenarios: list[Scenario], connections: int | None, server: str | None, ending: str | None
+) -> Load | None:
+    """Other numbers than the catalogue's, where some were asked for."""
+    if connections is None and server is None and ending is None:
+        return None
+    if any(scenario.load is None for scenario in scenarios):
+        having = ", ".join(name for name, row in catalogue().items() if row.load is not None)
+        raise UsageError(f"--connections, --server and --ending are for {having} alone")
+    usual = scenarios[0].load
+    assert usual is not None
+    return Load(connections or usual.connections, server or usual.server, ending or usual.ending)
+
+
 def _run(
-    scenarios: list[Scenario], net: Literal["private", "host"], out: Path | None, *, quiet: bool
+    scenarios: list[Scenario],
+    net: Literal["private", "host"],
+    out: Path | None,
+    load: Load | None,
+    *,
+    quiet: bool,
 ) -> list[RunResult]:
     """Run them with a progress display on a terminal."""
     err = console(stderr=True)
     names = [scenario.name for scenario in scenarios]
     if quiet or not err.is_terminal:
-        return list(run(names, net=net, out=out))
+        return list(run(names, net=net, out=out, load=load))
     began = time.monotonic()
     steps: dict[str, str] = dict.fromkeys(names, "starting")
     results: list[RunResult] = []
@@ -148,7 +182,7 @@ def _run(
         return table
 
     with Live(get_renderable=picture, console=err, refresh_per_second=8, transient=True):
-        for result in run(names, net=net, out=out, report=steps.__setitem__):
+        for result in run(names, net=net, out=out, load=load, report=steps.__setitem__):
             steps.pop(result.scenario, None)
             results.append(result)
     return results
@@ -161,10 +195,15 @@ def _show(result: RunResult, scenario: Scenario, *, timeline: bool) -> None:
         _show_timeline(result)
         out.print()
     elif result.ladder is not None:
+        if result.judged:
+            out.print(Text(f"the first of {len(result.judged):,} connections:", "dim"))
         print_ladder(result.ladder)
         out.print()
     if result.words:
         print_story("", result.words, result.findings)
+        out.print()
+    if result.census:
+        print_census(result.census)
         out.print()
     for check in result.checks:
         _show_check(check)

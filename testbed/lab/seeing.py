@@ -139,18 +139,22 @@ class Seeing:
                 break
             await asyncio.sleep(pause)
             pause = min(2 * pause, MOST_PAUSE) if count >= MANY else pause
+        if self.census and self.census[-1] != found:
+            self.census.append(found)
         statement = f"the kernel shows {count:,} or more of the {side}'s sockets in {state}"
         self.hold(check("kernel", statement, seen >= count, f"after {timeout:g} s there were {seen}"))
         return seen
 
     def count_states(self) -> None:
-        """From now on write down, each second, how many sockets are in which state: `census`."""
+        """From now on write down how many sockets are in which state: each second, and when `see_many` has
+        seen them."""
 
         def heard(look: Look) -> None:
-            if self.address is not None and is_due(self.census, look.time_ns):
-                self.census.append(counted(look, self.address))
+            if is_due(self.census, look.time_ns):
+                self.census.append(counted(look, self.address or NOWHERE))
 
         self.sampler.heard = heard
+        heard(self.sampler.sample())
 
     def counters(self, side: Side = "server") -> dict[str, int]:
         """What the kernel of that side's network has counted until now, by its own names: ListenDrops."""

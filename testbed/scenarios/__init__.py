@@ -2,6 +2,6 @@
 
 from .result import RunResult
 from .runner import run
-from .scenario import SECTIONS, Load, Scenario, catalogue, find
+from .scenario import SECTIONS, Load, Scenario, catalogue, find, with_load
 
-__all__ = ["SECTIONS", "Load", "RunResult", "Scenario", "catalogue", "find", "run"]
+__all__ = ["SECTIONS", "Load", "RunResult", "Scenario", "catalogue", "find", "run", "with_load"]

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from ..errors import CapabilityError, UsageError
+from ..errors import CapabilityError
 from ..kernel import trace_source
 from ..net import sysctl
 from ..net.private import enter_private_network
 from ..net.workers import Crew, Job, Tell
 from .play import play
 from .result import RunResult
-from .scenario import Load, Scenario, find
+from .scenario import Load, find, with_load
 
 Network = Literal["private", "host"]
 Report = Callable[[str, str], None]
@@ -36,9 +36,9 @@ def run(
     """
     alone = net == "host"
     crew = Crew(preload=__name__)
-    crew.add(
-        *(Job(name, _work, (name, net, out, load), _found(name, load).seconds, alone=alone) for name in names)
-    )
+    for name in names:
+        seconds = with_load(find(name), load).seconds
+        crew.add(Job(name, _work, (name, net, out, load), seconds, alone=alone))
     for job, kind, value, seconds in crew:
         if kind == "step":
             if report is not None:
@@ -49,18 +49,9 @@ def run(
             yield RunResult(job.name, seconds, problem="its process was ended from outside", seen=False)
 
 
-def _found(name: str, load: Load | None) -> Scenario:
-    scenario = find(name)
-    if load is None:
-        return scenario
-    if scenario.sized is None:
-        raise UsageError(f"{name} has no numbers to choose")
-    return scenario.sized(load)
-
-
 def _work(name: str, net: Network, out: Path | None, load: Load | None, tell: Tell) -> RunResult:
     """In the worker: a network of its own, then the scenario."""
-    scenario = _found(name, load)
+    scenario = with_load(find(name), load)
     began = time.monotonic()
     try:
         if net == "private":

@@ -65,7 +65,7 @@ class Scenario:
     findings    the codes that must be found; no other error or warning may be
     connections how many connections there must be
     each        whether every one of them is judged by itself, by the one transcript and the findings
-    sized       makes the same with other numbers; None where it has none
+    load, sized its numbers, and what makes the same with others; None where it has none
     snaplen, buffer_kib, sample_every  as of `Lab`
     attempts    how often it may be tried where the machine's speed decides what the kernel does, such
                 as whether the application is quicker than the delayed ACK; the result tells how often
@@ -96,6 +96,7 @@ class Scenario:
     findings: tuple[str, ...] = ()
     connections: int = 1
     each: bool = False
+    load: Load | None = None
     sized: Callable[[Load], Scenario] | None = None
     snaplen: int = SNAPLEN
     buffer_kib: int = BUFFER_KIB
@@ -149,3 +150,12 @@ def find(name: str) -> Scenario:
         return rows[name]
     near = difflib.get_close_matches(name, rows, n=3) or list(rows)[:3]
     raise UsageError(f"no scenario called {name!r}; did you mean {', '.join(near)}? `testbed list` shows all")
+
+
+def with_load(scenario: Scenario, load: Load | None) -> Scenario:
+    """The same with other numbers; None: with its own.  UsageError where it can have none or not these."""
+    if load is None:
+        return scenario
+    if scenario.sized is None:
+        raise UsageError(f"{scenario.name} has no numbers to choose")
+    return scenario.sized(load)

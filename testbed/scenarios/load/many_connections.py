@@ -141,6 +141,7 @@ def sized(load: Load) -> Scenario:
         connections=load.connections,
         reset=("TCP_STATE",) if course.told == "ECONNRESET" else (),
         each=True,
+        load=load,
         sized=sized,
         seconds=2.0 + load.connections / 400,
         snaplen=256,
