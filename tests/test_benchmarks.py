@@ -98,10 +98,15 @@ def test_numbers_as_words() -> None:
     assert [ratio(of) for of in (0.834, 1.0, 14.6, 1640)] == ["0.83", "1", "15", "1,640"]
 
 
+EXPERIMENTS = {"experiment": 1, "lost": 5, "many": 20}
+"""What each of ours sees of so few."""
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_all_see_the_same(row: Row, live: None) -> None:
     command = [sys.executable, "-m", "ci.benchmarks", "--in-this-process"]
     command += ["--only", row.name, "--sockets", "80", "--rounds", "1", "--connections", "5"]
+    command += ["--experiments", "5", "--at-once", "20"]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert told.returncode == 0, told.stderr
     results = [Result.from_json(values) for values in json.loads(told.stdout)["results"]]
@@ -111,6 +116,8 @@ def test_all_see_the_same(row: Row, live: None) -> None:
     if row.name == "explain":
         assert len(seen) == 1
         assert min(seen) >= 6 * 8  # one call was to see that the server listens
+    elif row.name in EXPERIMENTS:
+        assert {one.seen for one in present if one.ours} == {EXPERIMENTS[row.name]}  # others may lose packets
     else:
         assert seen == {1 if row.name == "lookup" else 84}
     assert all(len(one.seconds) == 1 for one in present)
@@ -120,6 +127,7 @@ def test_all_see_the_same(row: Row, live: None) -> None:
     ("arguments", "status", "said"),
     [
         (["--sockets", "1"], 2, "at least 1 round and 2 sockets"),
+        (["--experiments", "0"], 2, "and 1 of each other thing"),
         (["--only", "nothing"], 2, "invalid choice"),
         (["--only", "lookup", "--write"], 2, "--write writes every row"),
     ],

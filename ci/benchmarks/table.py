@@ -79,6 +79,13 @@ ROWS: Final = (
         "lost",
     ),
     Row(
+        "many",
+        "{at_once:,} connections open at once, and a verdict for each",
+        "Every verdict is right, and no packet is dropped.",
+        "crowds",
+        "many",
+    ),
+    Row(
         "sample",
         "One sample of {sockets:,} sockets",
         "Sampler.sample takes at most 1/12 of psutil's time.",
