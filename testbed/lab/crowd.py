@@ -41,11 +41,15 @@ class Crowd:
     """The clients of the server at `address`.
 
     tell     called with how far it is, now and then
+    timeout  seconds that all of them together may take to open, or to end
     members  in the order in which they began
     """
 
-    def __init__(self, address: tuple[str, int], tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, address: tuple[str, int], tell: Callable[[str], None], *, timeout: float = 60.0
+    ) -> None:
         self.address = address
+        self.timeout = timeout
         self.members: list[Member] = []
         self._tell = tell
         self._done = 0
@@ -53,7 +57,7 @@ class Crowd:
     async def open(self, count: int, request: bytes, reply: int) -> None:
         """Open `count` connections; each sends `request` and has `reply` bytes of answer read.
 
-        Error handling: ExperimentError when one cannot connect or gets less.
+        Error handling: ExperimentError when one cannot connect or gets less, or it takes too long.
         """
 
         async def one(_: int) -> None:
@@ -77,7 +81,8 @@ class Crowd:
                 ) from error
 
         loop = asyncio.get_running_loop()
-        await self._each(one, range(count), count, "open")
+        if not await self._each(one, range(count), count, "open"):
+            raise ExperimentError(f"after {self.timeout:g} s {self._done:,} of {count:,} clients were served")
 
     async def half_close(self) -> None:
         """shutdown(SHUT_WR) in each: its FIN goes out, it could read on."""
@@ -107,7 +112,7 @@ class Crowd:
 
         loop = asyncio.get_running_loop()
         await self._each(one, self.members, len(self.members), "have been told the end", LEAVING_AT_ONCE)
-        return Counter(member.told for member in self.members)
+        return Counter(member.told or "no answer in time" for member in self.members)
 
     @staticmethod
     def _shut(member: Member) -> None:
@@ -121,8 +126,8 @@ class Crowd:
         count: int,
         what: str,
         at_once: int = AT_ONCE,
-    ) -> None:
-        """Have `action` done to each, `at_once` at a time."""
+    ) -> bool:
+        """Have `action` done to each, `at_once` at a time; whether that was done in time."""
         self._done = 0
         waiting = iter(items)
 
@@ -135,11 +140,15 @@ class Crowd:
 
         tasks = [asyncio.create_task(work()) for _ in range(min(at_once, count))]
         try:
-            await asyncio.gather(*tasks)
+            async with asyncio.timeout(self.timeout):
+                await asyncio.gather(*tasks)
+        except TimeoutError:
+            return False
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+        return True
 
     def close(self) -> None:
         """Close them all."""

@@ -385,11 +385,11 @@ class Lab(Wire, Seeing, Programs):
         self.clients.append(made)
         return made
 
-    def crowd(self) -> Crowd:
+    def crowd(self, *, timeout: float = 60.0) -> Crowd:
         """Many clients at once, driven by this event loop; closed with the lab."""
         if self.address is None:
             raise ExperimentError("there is no server yet: call lab.serve(...) or lab.at(host, port) first")
-        made = Crowd(self.address, self.tell)
+        made = Crowd(self.address, self.tell, timeout=timeout)
         self._stack.callback(made.close)
         return made
 

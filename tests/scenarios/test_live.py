@@ -146,18 +146,20 @@ def test_tshark_had_something_to_name(results: dict[str, RunResult]) -> None:
 UNCOUNTED = {"real-telnet-echo": "`any` is many interfaces, and none of their counts is the capture's"}
 """Where no count of an interface was recorded, and a lost frame could not be noticed by it."""
 
+MOST_MISSING = 200
+
 
 @pytest.mark.parametrize("name", catalogue())
 def test_a_missing_frame_is_never_a_pass(name: str, results: dict[str, RunResult], tmp_path: Path) -> None:
-    """Each frame in turn is deleted: held against the interface's count the run does not pass, and the
-    file alone is explained without an error."""
+    """Each frame in turn, of many some, is deleted: held against the interface's count the run does not
+    pass, and the file alone is explained without an error."""
     result, scenario = results[name], find(name)
     parser = PcapParser()
     rows = parser.feed(Path(result.artifacts["capture"]).read_bytes())
     packets = [Packet(frame, *row[1:]) for frame, row in enumerate(rows, 1)]
     assert (result.counted is None) == (name in UNCOUNTED)
     assert result.counted is None or result.counted == len(packets)
-    for missing in range(len(packets)):
+    for missing in range(0, len(packets), 1 + len(packets) // MOST_MISSING):
         left = [p._replace(frame=n) for n, p in enumerate(packets[:missing] + packets[missing + 1 :], 1)]
         alone = Recording(left, parser.link_type, 2048, None, None, None)
         if result.counted is not None:

@@ -237,6 +237,7 @@ TWINS = (
         "there is no such socket",
         instead=RESETS,
     ),
+    Twin("many-connections", "+ < R. 19:19(0) ack 9", ending("linger-zero")),
     Twin("dead-peer", "not (b'', 'ETIMEDOUT')", instead=LOSES_NOTHING),
     Twin("dead-peer-with-data", "no answer in time", instead={(Lab, "cut_wire"): nothing_more}),
     Twin(

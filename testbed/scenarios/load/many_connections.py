@@ -89,13 +89,13 @@ OPENED = """
 def player(load: Load) -> Callable[[Lab], Awaitable[None]]:
     """What is done with so many."""
     talk, course, count = TALKS[load.server], COURSES[load.ending], load.connections
-    patience = 30 + count / 100
+    patience = 15 + count / 100
 
     async def play(lab: Lab) -> None:
         allow(count)
         await lab.serve(load.server, ending=load.ending, process=True, backlog=BACKLOG, idle_timeout=0)
         lab.count_states()
-        crowd = lab.crowd()
+        crowd = lab.crowd(timeout=patience)
         lab.step(f"{count:,} clients connect and are served")
         await crowd.open(count, talk.request, talk.reply)
         await lab.see_many(State.ESTABLISHED, count, timeout=patience)
