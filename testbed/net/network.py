@@ -54,7 +54,7 @@ class Network:
         Sockets made inside belong to it, whoever uses them later; so do programs started inside.
         """
         if self.descriptor < 0:
-            raise UsageError(f"the {self.name}'s network is closed")
+            raise UsageError(f"the {self.name}'s network is closed: it was left")
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             libc.setns(self.descriptor, libc.CLONE_NEWNET)
