@@ -13,6 +13,7 @@ import importlib
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -257,6 +258,7 @@ def by_scapy(scapy: ModuleType, pause: float = 0.0) -> int:
 
 def by_pyshark(pyshark: ModuleType) -> int:
     """tshark's packets; it does not say when it has begun, so two seconds are waited for."""
+    sys.unraisablehook = lambda _: None  # its processes' transports outlive their event loop, and complain
     capture = pyshark.LiveCapture(interface="lo", bpf_filter="tcp")
     ports: list[int] = []
     talk = threading.Timer(2.0, lambda: ports.append(exchange()))

@@ -53,6 +53,7 @@ class TraceSource:
         self.pid = os.getpid()
         self._instance = instance = tracefs.Instance()
         self.buffers: list[int] = []
+        self._on = False
         try:
             self.clock, self._clock_number = trace_clock.choose(instance.read("trace_clock"))
             instance.write("trace_clock", self.clock)
@@ -99,8 +100,10 @@ class TraceSource:
                 pass
         self.only(ports)
         self.offset = trace_clock.offset(self._clock_number)
-        for point in self._points:
-            self._instance.write(f"{point.folder}/enable", "1")
+        if not self._on:
+            for point in self._points:
+                self._instance.write(f"{point.folder}/enable", "1")
+            self._on = True
 
     def resize(self, kib: int) -> None:
         """Have so many KiB for each processor."""
