@@ -87,7 +87,8 @@ def test_the_text_has_a_line_for_each() -> None:
 
 
 def test_the_page_has_a_table_for_each_row() -> None:
-    page = in_markdown([Measured(ROWS[0], "One sample", ["4 sockets"], RESULTS)], ["a processor"], "ci/bench")
+    (sample,) = (row for row in ROWS if row.name == "sample")
+    page = in_markdown([Measured(sample, "One sample", ["4 sockets"], RESULTS)], ["a processor"], "ci/bench")
     assert "## One sample\n\nSampler.sample takes at most 1/12 of psutil's time.\n4 sockets.\n" in page
     assert "| psutil | 4 | 20 ms | 30 ms | 500 ms | 15 | with pid and fd |" in page
     assert "| ss |  |  |  |  |  | ss is not installed (iproute2) |" in page

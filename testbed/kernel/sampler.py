@@ -259,7 +259,7 @@ class Sampler:
         """
         assert self._witness is not None
         glimpsed = None
-        if isinstance(local, tuple) and isinstance(remote, tuple):
+        if isinstance(local, tuple) and isinstance(remote, tuple) and local[0]:  # it is bound by now
             for _ in range(_TURNS):
                 glimpsed = self._witness.one(local, remote)
                 if settled(glimpsed):
