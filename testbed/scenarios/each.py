@@ -35,21 +35,24 @@ class Judged(NamedTuple):
 
 
 def judge_each(scenario: Scenario, experiment: Experiment) -> list[Judged]:
-    """A verdict for each; none passes where the capture lacks a packet."""
+    """A verdict for each.  Where the capture lacks a packet, of anybody's, all are inconclusive."""
     expected = parse_transcript(scenario.transcripts[0])
-    whole = experiment.check_capture().verdict is Verdict.PASS
+    capture = experiment.check_capture()
+    whole = capture.verdict is Verdict.PASS
     return [
-        _judged(number, connection, list(_checks(scenario, experiment, connection, expected)), whole)
+        _judged(
+            number,
+            connection,
+            list(_checks(scenario, experiment, connection, expected)) if whole else [capture],
+        )
         for number, connection in enumerate(experiment.connections, 1)
     ]
 
 
-def _judged(number: int, connection: LiveConnection, checks: Sequence[Check], whole: bool) -> Judged:
-    client = str(connection.addresses[0])
+def _judged(number: int, connection: LiveConnection, checks: Sequence[Check]) -> Judged:
     verdict = worst(checks)
-    if verdict is Verdict.PASS and not whole:
-        return Judged(number, client, Verdict.INCONCLUSIVE, "the capture is not complete")
     why = "\n".join(f"not so that {c.statement}: {c.detail}" for c in checks if c.verdict is verdict)
+    client = str(connection.addresses[0])
     return Judged(number, client, verdict, "" if verdict is Verdict.PASS else why)
 
 

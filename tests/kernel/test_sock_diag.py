@@ -413,3 +413,67 @@ def test_a_sandbox_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SockDiag, "_ask", refuse)
     with pytest.raises(CapabilityError, match="not permitted"):
         SockDiag()
+
+
+# ---------------------------------------------------------------- both families at once, and destroying
+
+
+def test_one_walk_tells_the_same_as_two(kernel: SockDiag, stack: contextlib.ExitStack) -> None:
+    both = socket.create_server(("::", PORT), family=socket.AF_INET6, dualstack_ipv6=True)
+    stack.enter_context(both)
+    for address in (SERVER, ("::1", PORT)):
+        stack.enter_context(socket.create_connection(address, timeout=10))
+    stack.enter_context(socket.socket()).bind(("127.0.0.1", 9))
+    for options in ({}, {"ports": [PORT]}, {"states": {State.ESTABLISHED}}, {"bound": True}, {"info": True}):
+        apart = [s for family in (AF_INET, AF_INET6) for s in kernel.dump(families=[family], **options)]
+        at_once = kernel.dump(**options)
+        # what changes from one look to the next is left out
+        told = [sorted(s._replace(timer_ms=0, info=None) for s in some) for some in (apart, at_once)]
+        assert told[0] == told[1]
+        assert {s.info is None for s in at_once if s.remote} == {"info" not in options}
+
+
+def test_a_small_object_is_destroyed_without_a_word(kernel: SockDiag, connection: Connection) -> None:
+    server = connection.accept()
+    connection.client.close()
+    server.close()
+    doomed = until(connection.at_client, lambda s: s.state is State.TIME_WAIT)
+    kernel.destroy(doomed)
+    assert connection.at_client() is None
+    kernel.destroy(doomed)  # it is gone already
+
+
+def test_a_program_is_told_of_its_sockets_end(kernel: SockDiag, connection: Connection) -> None:
+    server = connection.accept()
+    doomed = connection.at_server()
+    assert doomed is not None
+    kernel.destroy(doomed)
+    with pytest.raises(ConnectionAbortedError):
+        server.recv(1)
+    connection.client.settimeout(10)
+    with pytest.raises(ConnectionResetError):
+        connection.client.recv(1)
+
+
+def test_the_next_socket_of_the_same_addresses_is_another(
+    kernel: SockDiag, stack: contextlib.ExitStack
+) -> None:
+    listener = stack.enter_context(socket.create_server(SERVER))
+
+    def connected() -> socket.socket:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        client.bind(("127.0.0.1", 5000))
+        client.connect(SERVER)
+        return client
+
+    first = connected()
+    before = kernel.lookup(("127.0.0.1", 5000), SERVER)
+    assert before is not None
+    first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    first.close()
+    second = stack.enter_context(connected())
+    kernel.destroy(before)
+    after = kernel.lookup(("127.0.0.1", 5000), SERVER)
+    assert after is not None and after.inode == inode(second)
+    assert listener.fileno() > 0

@@ -14,11 +14,13 @@ from testbed.kernel.diag_socket import AF_INET, AF_INET6, DiagSocket, Shut, Time
 from testbed.kernel.sample import SocketAddress, normal
 from testbed.kernel.sock_diag_codec import (
     CLOSED,
+    EITHER,
     STATES,
     CodecError,
     KernelError,
     Mark,
     decode,
+    encode_destroy,
     encode_done,
     encode_dump,
     encode_lookup,
@@ -326,6 +328,25 @@ def test_a_dumps_question() -> None:
     assert struct.unpack_from("=IHHII", question) == (72, 20, 0x301, SEQUENCE, 0)
     assert struct.unpack_from("=BBBBI", question, 16) == (AF_INET6, 6, 2, 0, 1 << 8 | 1 << 10)
     assert encode_dump(AF_INET, 1, bound=True, states=())[20:24] == struct.pack("=I", 1 << 13)
+
+
+def test_the_older_question_is_of_either_family() -> None:
+    """struct inet_diag_req: 4 bytes of which the last are extensions, 48 of addresses, states, 4 unused."""
+    question = encode_dump(EITHER, SEQUENCE, states={State.LISTEN}, info=True, ports=[80])
+    length = len(question)
+    assert struct.unpack_from("=IHHII", question) == (length, 18, 0x301, SEQUENCE, 0)
+    assert question[16:20] == bytes([0, 0, 0, 2])
+    assert struct.unpack_from("=II", question, 68) == (1 << 10, 0)
+    assert struct.unpack_from("=HH", question, 76) == (length - 76, 1)
+
+
+def test_a_socket_to_be_destroyed_is_named_by_its_cookie() -> None:
+    doomed = ONE
+    question = encode_destroy(doomed, SEQUENCE)
+    assert struct.unpack_from("=IHHII", question) == (72, 21, 0x5, SEQUENCE, 0)
+    assert struct.unpack_from("=BB", question, 16) == (doomed.family, 6)
+    assert struct.unpack_from(">H", question, 24) == (doomed.local[1],)
+    assert struct.unpack_from("=Q", question, 64) == (doomed.cookie,)
 
 
 @pytest.mark.parametrize(
