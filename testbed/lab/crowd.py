@@ -94,12 +94,7 @@ class Crowd:
         await self._each(one, self.members, len(self.members), "have sent their FIN")
 
     async def half_close_and_read(self) -> Counter[str]:
-        """The same, and read each until it ends, `LEAVING_AT_ONCE` at a time; how often it ended how.
-
-        Few at a time: a server that takes 40 ms to come to an end of file has its kernel's delayed ACK
-        cross with its FIN, on another processor.  That ACK comes to a TIME_WAIT, which answers it, and is
-        ended by the RST that this draws (RFC 1337).
-        """
+        """The same, and read each until it ends, a few at a time; how often it ended how."""
 
         async def one(member: Member) -> None:
             self._shut(member)
