@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -162,6 +163,15 @@ def test_the_ladder(results: Mapping[str, Future[subprocess.CompletedProcess[str
         assert words in LADDER and words in drawn
     for code in re.findall(r"^(?:error|warning|info) [a-z-]+:", LADDER, re.MULTILINE):
         assert code in drawn
+
+
+def test_the_picture_shows_the_same() -> None:
+    (path,) = re.findall(r"^!\[.+\]\((docs/.+\.svg)\)$", README, re.MULTILINE)
+    drawn = "".join(ElementTree.parse(ROOT / path).getroot().itertext())
+    for segment in segments_in(LADDER):
+        notation, _, note = segment[2:].partition("  ")
+        assert notation in drawn and note in drawn
+    assert "F. 255:255(0) ack 106" in drawn and "never sent" in drawn and "s of silence" in drawn
 
 
 def _steady(line: str) -> str:
