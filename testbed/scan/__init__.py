@@ -1,0 +1,1 @@
+"""Captures too big, or too many, to be explained one connection at a time."""

@@ -1,0 +1,93 @@
+"""The door to numba: what is compiled, and where the compiled code is kept.
+
+Compiled code is kept between runs in a folder of the user's, never beside the source, which may be
+read-only.  The folder's name is made from the source of all that is compiled in, tables and limits of
+the pure core among it, and from the versions of numba and Python: what is out of date is never used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from ..errors import CapabilityError
+
+PARTS: Final = ("scan", "tcp", "wire", "findings")
+"""The parts whose source may be compiled in."""
+
+NEEDED: Final = ("numpy", "numba")
+REMEDY: Final = "pip install 'tcp-testbed[scan]'"
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def require(*modules: str) -> None:
+    """Error handling: CapabilityError, with the remedy, where a module of the extra is not installed."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise CapabilityError(f"testbed scan needs {' and '.join(missing)}", REMEDY)
+
+
+def _digest(root: Path) -> str:
+    """Names the state of all source that may be compiled in."""
+    import numba
+
+    digest = hashlib.sha256(f"{numba.__version__} {platform.python_version()} {platform.machine()}".encode())
+    for part in PARTS:
+        for file in sorted((root / part).glob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_folder() -> Path | None:
+    """Where compiled code goes; None where no folder can be written."""
+    root = Path(__file__).resolve().parents[1]
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+    for folder in (Path(base) / "testbed", Path(tempfile.gettempdir()) / f"testbed-{_user()}"):
+        wanted = folder / _digest(root)
+        try:
+            wanted.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(wanted, os.W_OK) and _ours(wanted):
+            return wanted
+    return None
+
+
+def _user() -> int:
+    return os.getuid() if hasattr(os, "getuid") else 0
+
+
+def _ours(folder: Path) -> bool:
+    """Compiled code of somebody else's is not run."""
+    return not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
+
+
+def compiled(function: Function) -> Function:
+    """Compile when it is first called; from the folder where it was compiled before."""
+    answer: Function = _jit()(function)
+    return answer
+
+
+def _jit() -> Callable[[Any], Any]:
+    global _decorator
+    if _decorator is None:
+        require(*NEEDED)
+        import numba
+        from numba.core import config
+
+        folder = None if "NUMBA_CACHE_DIR" in os.environ else cache_folder()
+        if folder is not None:
+            config.CACHE_DIR = str(folder)
+        cached = folder is not None or "NUMBA_CACHE_DIR" in os.environ
+        _decorator = numba.njit(nogil=True, cache=cached, error_model="numpy")
+    return _decorator
+
+
+_decorator: Callable[[Any], Any] | None = None
