@@ -7,6 +7,7 @@ the pure core among it, and from the versions of numba and Python: what is out o
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import os
@@ -71,23 +72,33 @@ def _ours(folder: Path) -> bool:
 
 def compiled(function: Function) -> Function:
     """Compile when it is first called; from the folder where it was compiled before."""
-    answer: Function = _jit()(function)
+    answer: Function = _jit(function, inline=False)
     return answer
 
 
-def _jit() -> Callable[[Any], Any]:
-    global _decorator
-    if _decorator is None:
-        require(*NEEDED)
-        import numba
-        from numba.core import config
-
-        folder = None if "NUMBA_CACHE_DIR" in os.environ else cache_folder()
-        if folder is not None:
-            config.CACHE_DIR = str(folder)
-        cached = folder is not None or "NUMBA_CACHE_DIR" in os.environ
-        _decorator = numba.njit(nogil=True, cache=cached, error_model="numpy")
-    return _decorator
+def inlined(function: Function) -> Function:
+    """The same for what runs for every packet: its code goes where it is called, so that the tables,
+    which are long to hand over, are not handed over."""
+    answer: Function = _jit(function, inline=True)
+    return answer
 
 
-_decorator: Callable[[Any], Any] | None = None
+def _jit(function: Callable[..., Any], *, inline: bool) -> Any:
+    require(*NEEDED)
+    import numba
+    from numba.core import config
+
+    # no counting of references: the callers hold all arrays, and nothing compiled makes one
+    options = {"nogil": True, "error_model": "numpy", "_nrt": False, "forceinline": inline}
+    return numba.njit(function, cache=_caching(config), **options)
+
+
+@functools.cache
+def _caching(config: Any) -> bool:
+    """Set the folder, once."""
+    if "NUMBA_CACHE_DIR" in os.environ:
+        return True
+    folder = cache_folder()
+    if folder is not None:
+        config.CACHE_DIR = str(folder)
+    return folder is not None

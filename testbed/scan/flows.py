@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..tcp.tracker import MOST_REMEMBERED
-from .compiled import compiled
+from .compiled import compiled, inlined
 from .layout import Of, Scalar, Tables
 
 PAST_MOST: Final = MOST_REMEMBERED * 2
@@ -28,7 +28,7 @@ _B = np.uint64(0xBF58476D1CE4E5B9)
 _C = np.uint64(0x94D049BB133111EB)
 
 
-@compiled
+@inlined
 def hashed(seed: Any, v6: Any, l0: Any, l1: Any, h0: Any, h1: Any, ports: Any) -> Any:
     """64 bits of a four-tuple: of IPv4's addresses the low 32 bits of `l1` and `h1` are all there is."""
     if v6:
@@ -48,7 +48,7 @@ def hashed(seed: Any, v6: Any, l0: Any, l1: Any, h0: Any, h1: Any, ports: Any) -
     return x ^ (x >> _32)
 
 
-@compiled
+@inlined
 def hash_of(t: Tables, i: int) -> Any:
     """The hash of a connection in the table."""
     c = t.connections[i]
@@ -57,7 +57,7 @@ def hash_of(t: Tables, i: int) -> Any:
     )
 
 
-@compiled
+@inlined
 def find(t: Tables, number: Any, v6: Any, l0: Any, l1: Any, h0: Any, h1: Any, ports: Any) -> int:
     """The place of the connection that has this four-tuple, -1 where none has."""
     mask = np.uint64(t.slots.size - 1)
@@ -82,7 +82,7 @@ def find(t: Tables, number: Any, v6: Any, l0: Any, l1: Any, h0: Any, h1: Any, po
         at = (at + _1) & mask
 
 
-@compiled
+@inlined
 def put(slots: Any, number: Any, i: int) -> None:
     """Enter a connection that is not there."""
     mask = np.uint64(slots.size - 1)
@@ -93,7 +93,7 @@ def put(slots: Any, number: Any, i: int) -> None:
     slots[at] = tag << _32 | np.uint64(i + 1)
 
 
-@compiled
+@inlined
 def remove(slots: Any, number: Any, i: int) -> None:
     """Take a connection out, and close the gap: what was pushed on by it moves back."""
     mask = np.uint64(slots.size - 1)
@@ -129,7 +129,7 @@ def rehash(old: Any, new: Any) -> None:
 # ---- those that were let go
 
 
-@compiled
+@inlined
 def _past_place(past: Any, number: Any, key: Any) -> Any:
     mask = np.uint64(past.size - 1)
     at = (number >> _32) & mask
@@ -138,20 +138,20 @@ def _past_place(past: Any, number: Any, key: Any) -> Any:
     return at
 
 
-@compiled
+@inlined
 def _past_key(number: Any, client_is_high: Any) -> Any:
     """The hash with its last two bits telling from which end it was opened; never 0."""
     return number & ~np.uint64(3) | (np.uint64(1) if client_is_high else np.uint64(2))
 
 
-@compiled
+@inlined
 def room_to_remember(t: Tables) -> bool:
     """Whether one more can be remembered before the sets have to grow."""
     size = t.past.shape[1]
     return size >= PAST_MOST or t.scalars[Scalar.REMEMBERED] * 2 < size
 
 
-@compiled
+@inlined
 def remember(t: Tables, number: Any, client_is_high: Any, life: int) -> None:
     """That this four-tuple was in use, as `tcp.tracker` remembers it."""
     scalars = t.scalars
@@ -169,7 +169,7 @@ def remember(t: Tables, number: Any, client_is_high: Any, life: int) -> None:
         t.past[1 - newer, :] = _0
 
 
-@compiled
+@inlined
 def remembered(t: Tables, number: Any) -> int:
     """The incarnation of this four-tuple that was let go last; 0 where none is known of."""
     newer = t.scalars[Scalar.NEWER]

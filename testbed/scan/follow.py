@@ -35,7 +35,7 @@ from ..tcp.classify import (
 from ..tcp.connection import SENT_AGAIN
 from ..tcp.walk import FRAMES_KEPT
 from ..wire.segment import ACK, FIN, RST, SYN
-from .compiled import compiled
+from .compiled import inlined
 from .flows import find, hashed
 from .incarnations import FULL, begin, begins_anew, note_ended, rare_of, side_of
 from .layout import STATE, At, Of, Scalar, State, Tables
@@ -47,7 +47,7 @@ TAKEN, ROOM, PURE = 0, 1, 2
 CLOSED, SYN_SENT = STATE[State.CLOSED], STATE[State.SYN_SENT]
 
 
-@compiled
+@inlined
 def take(
     t: Tables,
     frame: int,
@@ -102,14 +102,14 @@ def take(
     return TAKEN
 
 
-@compiled
+@inlined
 def taken(t: Tables, time_ns: int) -> None:
     """Count a segment that was taken, here or by the pure core."""
     t.scalars[Scalar.SEGMENTS] += 1
     t.scalars[Scalar.END_NS] = max(t.scalars[Scalar.END_NS], time_ns)
 
 
-@compiled
+@inlined
 def beyond(c: Any, fwd: Any, rev: Any, flags: int, seq: int, ack: int, length: int) -> bool:
     """Whether a segment may make of a connection what its records cannot hold: see `layout`."""
     if not (flags & CONTROL or c.bits & Of.WATCH):
@@ -140,7 +140,7 @@ def beyond(c: Any, fwd: Any, rev: Any, flags: int, seq: int, ack: int, length: i
     return bool(short and not fwd.packets)
 
 
-@compiled
+@inlined
 def feed(
     t: Tables,
     i: int,
@@ -196,7 +196,7 @@ def feed(
     rev.unanswered = 0
 
 
-@compiled
+@inlined
 def _data(fwd: Any, seq: int, length: int, flags: int) -> None:
     start = (seq + 1) & MASK if flags & SYN else seq
     end = (start + length) & MASK
@@ -210,7 +210,7 @@ def _data(fwd: Any, seq: int, length: int, flags: int) -> None:
         fwd.data_start = start
 
 
-@compiled
+@inlined
 def _note(t: Tables, i: int, side: int, time_ns: int, notes: int) -> None:
     """Remember what was noted of a segment: of most notes that it was, of some how often."""
     c, fwd = t.connections[i], t.ends[2 * i + side]
@@ -243,7 +243,7 @@ def _note(t: Tables, i: int, side: int, time_ns: int, notes: int) -> None:
             c.early_duplicates += c.early_duplicates < 255
 
 
-@compiled
+@inlined
 def classify(
     fwd: Any,
     rev: Any,
@@ -312,7 +312,7 @@ def classify(
     return notes
 
 
-@compiled
+@inlined
 def _classify_empty(fwd: Any, rev: Any, time_ns: int, seq: int, ack: int, window: int, next_seq: int) -> int:
     notes = 0 if window else ZERO_WINDOW
     if not fwd.packets:
@@ -343,7 +343,7 @@ def _classify_empty(fwd: Any, rev: Any, time_ns: int, seq: int, ack: int, window
     return notes
 
 
-@compiled
+@inlined
 def _resent(
     fwd: Any, rev: Any, seq: int, length: int, space: int, time_ns: int, rtt_ns: int, next_seq: int
 ) -> int:

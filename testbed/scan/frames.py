@@ -15,7 +15,7 @@ from ..tcp.endpoint import UNKNOWN_SCALE
 from ..wire import linktype
 from ..wire.options import MAX_WINDOW_SHIFT, Kind
 from ..wire.segment import SYN
-from .compiled import compiled
+from .compiled import compiled, inlined
 from .follow import TAKEN, take
 from .layout import Scalar, Tables
 
@@ -44,14 +44,14 @@ EOL, NOP, WINDOW_SCALE = int(Kind.EOL), int(Kind.NOP), int(Kind.WINDOW_SCALE)
 NO_SCALE = UNKNOWN_SCALE - 1
 
 
-@compiled
+@inlined
 def u16(data: Any, at: int) -> int:
     """Two bytes in network order."""
     i = np.uintp(at)
     return np.int64(data[i]) << 8 | np.int64(data[i + np.uintp(1)])
 
 
-@compiled
+@inlined
 def u32(data: Any, at: int) -> int:
     """Four bytes in network order."""
     i = np.uintp(at)
@@ -63,7 +63,7 @@ def u32(data: Any, at: int) -> int:
     )
 
 
-@compiled
+@inlined
 def u32_swapped(data: Any, at: int) -> int:
     """Four bytes, the least significant first."""
     i = np.uintp(at)
@@ -75,13 +75,13 @@ def u32_swapped(data: Any, at: int) -> int:
     )
 
 
-@compiled
+@inlined
 def u64(data: Any, at: int) -> Any:
     """Eight bytes in network order."""
     return np.uint64(u32(data, at)) << np.uint64(32) | np.uint64(u32(data, at + 4))
 
 
-@compiled
+@inlined
 def _among(number: int, numbers: Any) -> bool:
     for one in numbers:
         if one == number:
@@ -89,7 +89,7 @@ def _among(number: int, numbers: Any) -> bool:
     return False
 
 
-@compiled
+@inlined
 def _located(data: Any, at: int, stop: int, framing: int) -> Any:
     """The EtherType and where what it names begins; 0 where `wire.linktype` is to say."""
     if framing == ETHERNET:
@@ -126,7 +126,7 @@ def _located(data: Any, at: int, stop: int, framing: int) -> Any:
     return kind, at
 
 
-@compiled
+@inlined
 def packet(
     t: Tables, framing: int, data: Any, at: int, stop: int, original: int, frame: int, time_ns: int
 ) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..tcp.tracker import MOST_ENDED, MOST_UNOPENED, TWO_MSL_NS
 from ..wire.segment import ACK, RST, SYN
-from .compiled import compiled
+from .compiled import compiled, inlined
 from .flows import find, hash_of, put, remember, remembered, remove, room_to_remember
 from .layout import STATE, At, Gone, Of, Scalar, State, Tables
 
@@ -25,7 +25,7 @@ ESTABLISHED = STATE[State.ESTABLISHED]
 # ---- the two queues
 
 
-@compiled
+@inlined
 def enqueue(t: Tables, i: int, first: int, links: int) -> None:
     """Put a connection last.  `first` is the queue's place in the scalars, `links` in `queues`."""
     scalars, queues = t.scalars, t.queues
@@ -39,7 +39,7 @@ def enqueue(t: Tables, i: int, first: int, links: int) -> None:
     scalars[first + 2] += 1
 
 
-@compiled
+@inlined
 def dequeue(t: Tables, i: int, first: int, links: int) -> None:
     """Take a connection out, wherever it stands."""
     scalars, queues = t.scalars, t.queues
@@ -55,7 +55,7 @@ def dequeue(t: Tables, i: int, first: int, links: int) -> None:
     scalars[first + 2] -= 1
 
 
-@compiled
+@inlined
 def note_ended(t: Tables, i: int) -> None:
     """Queue a connection that has ended, once."""
     c = t.connections[i]
@@ -67,7 +67,7 @@ def note_ended(t: Tables, i: int) -> None:
 # ---- letting go
 
 
-@compiled
+@inlined
 def never_opened(c: Any) -> bool:
     """As `Connection.never_opened`."""
     return not c.bits & (Of.ESTABLISHED | Of.DATA | Of.FIRST_FIN)
@@ -137,7 +137,7 @@ def sweep(t: Tables, quiet_since: int) -> bool:
 # ---- beginning
 
 
-@compiled
+@inlined
 def begins_anew(t: Tables, i: int, side: int, flags: int, seq: int) -> bool:
     """Whether a SYN opens the four-tuple of a connection anew."""
     c, end = t.connections[i], t.ends[2 * i + side]
@@ -151,7 +151,7 @@ def begins_anew(t: Tables, i: int, side: int, flags: int, seq: int) -> bool:
     return bool(other or (ended and saw_syn))
 
 
-@compiled
+@inlined
 def from_client(from_low: bool, ports: int, flags: int) -> bool:
     """Whether the first segment of a connection comes from its client."""
     if flags & SYN and not flags & RST:
@@ -161,7 +161,7 @@ def from_client(from_low: bool, ports: int, flags: int) -> bool:
     return source == destination or destination < source
 
 
-@compiled
+@inlined
 def begin(
     t: Tables,
     number: Any,
@@ -209,7 +209,7 @@ def begin(
     return i
 
 
-@compiled
+@inlined
 def _fill(
     t: Tables,
     i: int,
@@ -253,7 +253,7 @@ def _fill(
         end.dup_acks = end.syns_sent = end.fins_sent = end.unanswered = 0
 
 
-@compiled
+@inlined
 def side_of(c: Any, from_low: bool) -> int:
     """0 where the client sent it, 1 where the server did."""
     if c.bits & Of.SELF:
@@ -261,7 +261,7 @@ def side_of(c: Any, from_low: bool) -> int:
     return 1 if from_low == (c.bits & Of.CLIENT_IS_HIGH != 0) else 0
 
 
-@compiled
+@inlined
 def rare_of(t: Tables, i: int) -> int:
     """The place of a connection's RARE records, which it has from now on."""
     c, scalars = t.connections[i], t.scalars

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..tcp.classify import HALF, MASK
 from ..wire.segment import ACK, FIN, RST, SYN
-from .compiled import compiled
+from .compiled import inlined
 from .incarnations import rare_of
 from .layout import EVENT, NOWHERE, STATE, At, Event, Of, State, Tables
 
@@ -24,7 +24,7 @@ RECEIVE_ACK_OF_FIN = EVENT[Event.RECEIVE_ACK_OF_FIN]
 SEND_RST, RECEIVE_RST = EVENT[Event.SEND_RST], EVENT[Event.RECEIVE_RST]
 
 
-@compiled
+@inlined
 def step(t: Tables, c: Any, end: Any, event: int) -> None:
     """Walk the edge for `event`, if the present state has one."""
     state = t.edges[end.state, event]
@@ -37,7 +37,7 @@ def step(t: Tables, c: Any, end: Any, event: int) -> None:
             c.bits |= Of.OPENED
 
 
-@compiled
+@inlined
 def walk(
     t: Tables, i: int, side: int, frame: int, time_ns: int, flags: int, seq: int, ack: int, length: int
 ) -> None:
@@ -68,7 +68,7 @@ def walk(
             own.fin_frame, own.fin_time = frame, time_ns
 
 
-@compiled
+@inlined
 def _syn(t: Tables, c: Any, fwd: Any, rev: Any, side: int, time_ns: int, flags: int) -> None:
     fwd.syns_sent += fwd.syns_sent < 255
     if not flags & ACK:
@@ -87,7 +87,7 @@ def _syn(t: Tables, c: Any, fwd: Any, rev: Any, side: int, time_ns: int, flags: 
         rev.state = SYN_SENT
 
 
-@compiled
+@inlined
 def _ack_of_syn(t: Tables, c: Any, fwd: Any, rev: Any, flags: int, ack: int, length: int) -> None:
     if rev.bits & At.BASE and (ack - np.int64(rev.base) - 1) & MASK >= HALF:
         return
@@ -106,7 +106,7 @@ def _ack_of_syn(t: Tables, c: Any, fwd: Any, rev: Any, flags: int, ack: int, len
             c.bits &= ~np.uint32(Of.WATCH)
 
 
-@compiled
+@inlined
 def _ack_of_fin(
     t: Tables, i: int, side: int, frame: int, time_ns: int, seq: int, ack: int, length: int
 ) -> None:
@@ -138,7 +138,7 @@ def _ack_of_fin(
         step(t, c, rev, RECEIVE_ACK_OF_FIN)
 
 
-@compiled
+@inlined
 def _reset(t: Tables, i: int, side: int, frame: int, time_ns: int, flags: int, ack: int) -> None:
     c, fwd, rev = t.connections[i], t.ends[2 * i + side], t.ends[2 * i + 1 - side]
     fwd.bits |= At.RST

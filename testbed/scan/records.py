@@ -12,7 +12,7 @@ import numpy as np
 
 from ..wire.pcap import MAX_CAPTURED
 from ..wire.pcapng import ENHANCED_PACKET, EPB_DROPCOUNT, MAX_BLOCK, MAX_TIME_NS
-from .compiled import compiled
+from .compiled import compiled, inlined
 from .frames import packet, u32, u32_swapped
 from .layout import Scalar, Tables
 
@@ -26,7 +26,7 @@ BLOCK_HEAD: Final = 28  # type, length, interface, time in two halves, captured 
 UNKNOWN_CLOCK: Final = 0
 
 
-@compiled
+@inlined
 def _word(data: Any, at: int, swapped: bool) -> int:
     return u32_swapped(data, at) if swapped else u32(data, at)
 

@@ -12,9 +12,10 @@ from ..tcp.connection import Connection
 from ..tcp.endpoint import Endpoint
 from ..wire.decode import IcmpError
 from ..wire.segment import reverse
-from .batch import Batch, kinds
+from .batch import Batch
+from .kinds import kinds
 from .layout import Array, Of
-from .revive import Record, client_flow, revived
+from .revive import client_flow, revived
 
 LAST_FRAME: Final = 1 << 32
 """A number that no packet has: scans end before it."""
@@ -88,10 +89,7 @@ class Verdicts:
         """
         numbers, first, inverse = np.unique(kinds(batch), return_index=True, return_inverse=True)
         places = np.array(
-            [
-                self._of_kind(int(number), batch.record(int(at)))
-                for number, at in zip(numbers, first, strict=True)
-            ],
+            [self._of_kind(number, batch, at) for number, at in zip(numbers.tolist(), first, strict=True)],
             dtype=np.int32,
         )
         answer: Array = places[inverse.ravel()] if len(batch) else np.zeros(0, np.int32)
@@ -109,9 +107,10 @@ class Verdicts:
             answer[at] = self._place(verdict_of(connection, evidence))
         return answer
 
-    def _of_kind(self, number: int, record: Record) -> int:
+    def _of_kind(self, number: int, batch: Batch, at: int) -> int:
         place = self._by_kind.get(number)
         if place is None:
+            record = batch.record(at)
             # the time up to which it was watched is the record's: no capture's end is needed
             evidence = Evidence(end_ns=record.until)
             place = self._by_kind[number] = self._place(verdict_of(revived(record, LAST_FRAME), evidence))
