@@ -167,6 +167,8 @@ def feed(
         if flags & SYN:
             if seq != fwd.base or (frame == c.first_frame and c.bits & Of.PORT_REUSED):
                 reused = PORT_REUSED
+            if side and not fwd.bits & At.SAW_SYN:
+                c.server_syn_ns = time_ns
             fwd.scale = scale
             fwd.bits |= At.SAW_SYN
             if not flags & ACK:

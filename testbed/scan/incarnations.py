@@ -241,7 +241,7 @@ def _fill(
     c.low[0], c.low[1], c.high[0], c.high[1] = l0, l1, h0, h1
     c.ports, c.number, c.first_frame, c.rare = ports, t.scalars[Scalar.OPENED], frame, 0
     c.start_ns = c.last_ns = c.last_syn_ns = time_ns
-    c.rtt_ns = c.synack_ns = 0
+    c.rtt_ns = c.server_syn_ns = 0
     c.bits, c.noted, c.early_updates, c.early_duplicates = bits, 0, 0, 0
     for side in range(2):
         end = t.ends[2 * i + side]

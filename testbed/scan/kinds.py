@@ -59,7 +59,7 @@ def _kinds(of: Any, ends: Any, rare: Any, until: Any, answer: Any) -> None:
         bits = _of_closing(c, ends[k], rare[k], until[k])
         bits = bits << 2 | (c.noted & OUT_OF_ORDER != 0) << 1 | (c.noted & ACKED_LOST_SEGMENT != 0)
         habit = servers.habit_time
-        bits = bits << 1 | (habit != 0 and habit < c.synack_ns + STRAIGHT_AFTER_NS)
+        bits = bits << 1 | (habit != 0 and habit < c.server_syn_ns + STRAIGHT_AFTER_NS)
         by_server = c.bits & Of.LAST_BY_SERVER != 0
         bits = bits << END_BITS | _of_end(c, client, server, seldom, until[k], by_server)
         bits = bits << END_BITS | _of_end(c, server, client, servers, until[k], not by_server)

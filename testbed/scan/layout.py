@@ -36,7 +36,7 @@ CONNECTION: Final = np.dtype(
         ("last_ns", "i8"),
         ("last_syn_ns", "i8"),  # the last SYN without ACK
         ("rtt_ns", "i8"),
-        ("synack_ns", "i8"),  # the server's last SYN,ACK
+        ("server_syn_ns", "i8"),  # the server's last SYN,ACK, or its first SYN
         ("bits", "u4"),  # of `Of`
         ("noted", "u2"),  # every note that a segment of it had
         ("early_updates", "u1"),  # window updates before the first data; at most 255

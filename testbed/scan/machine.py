@@ -82,7 +82,7 @@ def _syn(t: Tables, c: Any, fwd: Any, rev: Any, side: int, time_ns: int, flags: 
         fwd.state = LISTEN
         step(t, c, fwd, RECEIVE_SYN)
     if not fwd.bits & At.FIN and side:
-        c.synack_ns = time_ns
+        c.server_syn_ns = time_ns
     if not rev.bits & At.SAW_SYN and rev.state == CLOSED and not rev.bits & At.STEPPED:
         rev.state = SYN_SENT
 

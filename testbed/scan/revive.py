@@ -74,7 +74,7 @@ def revived(record: Record, frame: int) -> Connection:
     c.client.last_frame, c.server.last_frame = frame - 1 - last_by_server, frame - 2 + last_by_server
     c.last_frame, c.last_time_ns, c.last_from_client = frame - 1, int(of["last_ns"]), not last_by_server
     c.last_syn_ns, c.rtt_ns = int(of["last_syn_ns"]), int(of["rtt_ns"])
-    c.server.syn_time = int(of["synack_ns"])
+    c.server.syn_time = int(of["server_syn_ns"])
     c.established, c.ended = bool(bits & Of.ESTABLISHED), bool(bits & Of.ENDED)
     c.watch, c.saw_synack = bool(bits & Of.WATCH), bool(bits & Of.SAW_SYNACK)
     c.refused, c.crossed = bool(bits & Of.REFUSED), bool(bits & Of.CROSSED)

@@ -202,9 +202,7 @@ class PcapngParser:
             self._stop(f"the section at byte {self.offset + at} is pcapng version {major}.{minor}, not 1.x")
             return False
         if length < 28:
-            self._stop(
-                f"the section header at byte {self.offset + at} claims the impossible length {length}"
-            )
+            self._stop(f"the section header at byte {self.offset + at} claims the impossible length {length}")
             return False
         if at + length > len(buffer) and length <= MAX_BLOCK:
             return False  # the section begins when its header is whole, so that it begins once
@@ -287,9 +285,7 @@ class PcapngParser:
             return self._absurd(captured)
         if end - at - 4 < min(original, interface.snaplen or original):
             self._tell("simple-short", f"packet {self.packets + 1} is longer than the block that holds it")
-        return self._row(
-            self.last_time_ns, interface.link_type, buffer[at + 4 : at + 4 + captured], original
-        )
+        return self._row(self.last_time_ns, interface.link_type, buffer[at + 4 : at + 4 + captured], original)
 
     def _statistics(self, buffer: bytes, at: int, end: int) -> None:
         """Counts since the capture began, so that a later block replaces an earlier one."""
