@@ -96,9 +96,7 @@ def _dealt(count: int, seed: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng(seed).choice(shares, count)
 
 
-def _write_some(
-    stream: BinaryIO, kinds: npt.NDArray[np.int64], first: int, tick: int, at_once: int
-) -> int:
+def _write_some(stream: BinaryIO, kinds: npt.NDArray[np.int64], first: int, tick: int, at_once: int) -> int:
     """Append connections; answers how many packets those were.  Each one's segments come one round after
     the other, as many rounds apart as there are connections open at once."""
     groups: list[tuple[npt.NDArray[np.int64], Array, npt.NDArray[np.int64]]] = []

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 SUFFIXES = (".pcap", ".pcapng", ".cap", ".pcap.gz", ".pcapng.gz", ".cap.gz")
 """What is taken of a folder."""
 
+MOST_CAPTURES = 5
+"""More than these are told in one line."""
+
 Told = Callable[[int], object]
 
 
@@ -82,7 +85,7 @@ def command(
         raise UsageError("say which captures to scan: testbed scan PATH...")
     if explains and as_json:
         raise UsageError("--explain tells in words; leave --json out, or use explain --json")
-    from ..scan.compiled import NEEDED, require
+    from ..scan.compiled import NEEDED, nothing_cached, require
 
     require(*NEEDED)
     from ..scan import where as filters
@@ -96,6 +99,8 @@ def command(
         raise UsageError("- is standard input: scan it alone, and not with --explain or --dask")
     part = form(out) if out is not None else ""
     wanted = [Job(file, where, part, limit=limit) for file in files]
+    if nothing_cached():
+        click.echo("testbed: compiling, this once: it takes some 15 seconds", err=True)
     with contextlib.ExitStack() as stack:
         table = stack.enter_context(writing(out)) if out is not None else None
         if dask is not None or (len(files) > 1 and jobs != 1):
@@ -186,46 +191,46 @@ def _progress(total: int, unit: str) -> Iterator[Told]:
 
 def _tell(summary: Summary, out: Path | None, *, filtered: bool) -> None:
     to = console()
-    for scanned in summary.scanned:
-        capture = scanned.capture
-        text = f": {capture.format}, {counted(capture.packets, 'packet')}, {capture.tcp_segments:,} of TCP"
-        if capture.truncated:
-            text += f", {capture.truncated:,} cut by the snap length"
-        to.print(Text.assemble((visible(capture.file), "bold"), text))
-        for problem in capture.problems:
-            to.print(Text.assemble(("  problem: ", "yellow"), visible(problem)))
-    secondly = sum(scanned.secondly for scanned in summary.scanned)
-    by_pure = sum(scanned.by_pure for scanned in summary.scanned)
-    if secondly or by_pure:
-        to.print(
-            f"left to the pure core, as explain has it: {counted(secondly, 'packet')} to decode, "
-            f"{counted(by_pure, 'connection')} to follow"
-        )
+    _tell_captures(summary)
     total = counted(summary.connections, "connection")
     to.print(f"{total}, {summary.chosen:,} of them as asked for" if filtered else total)
-    _print_counts(summary.endings())
+    for ending, count in summary.endings():
+        to.print(f"  {ending:39}{count:>12,}  {count / summary.chosen:6.1%}")
     for row in summary.findings():
-        connections = counted(row.connections, "connection")
-        to.print(
-            Text.assemble((f"  {row.severity:8}", STYLE[row.severity]), f"{row.code:30} in {connections}")
-        )
+        label = Text(f"  {row.severity:8}", STYLE[row.severity])
+        to.print(label + f"{row.code:31}{row.connections:>12,}  {row.connections / summary.chosen:6.1%}")
     servers = summary.servers()
     if servers:
-        to.print("servers whose closing is in trouble")
+        to.print("servers whose closing is in trouble, of so many connections")
     for server in servers:
         address = f"[{server.address}]" if ":" in server.address else server.address
         codes = ", ".join(f"{count:,} {code}" for code, count in server.by_code.items())
-        to.print(
-            f"  {address + ':' + str(server.port):30} {codes} in {counted(server.connections, 'connection')}"
-        )
+        to.print(f"  {address + ':' + str(server.port):39}{server.connections:>12,}  {codes}")
     if out is not None:
         to.print(f"{counted(summary.chosen, 'row')} written to {visible(str(out))}")
 
 
-def _print_counts(counts: Sequence[tuple[str, int]]) -> None:
-    total = sum(count for _, count in counts)
-    for name, count in counts:
-        console().print(f"  {name:39}{count:>12,}  {count / total:6.1%}")
+def _tell_captures(summary: Summary) -> None:
+    """A line for each capture; of many, one for all of them, and the problems."""
+    to = console()
+    captures = [scanned.capture for scanned in summary.scanned]
+    if len(captures) > MOST_CAPTURES:
+        packets = counted(sum(one.packets for one in captures), "packet")
+        of_tcp = sum(one.tcp_segments for one in captures)
+        to.print(f"{len(captures):,} captures: {packets}, {of_tcp:,} of TCP")
+    for capture in captures:
+        name = Text(visible(capture.file), "bold")
+        if len(captures) <= MOST_CAPTURES:
+            packets, cut = counted(capture.packets, "packet"), f"{capture.truncated:,} cut by the snap length"
+            text = f": {capture.format}, {packets}, {capture.tcp_segments:,} of TCP"
+            to.print(name + text + (f", {cut}" if capture.truncated else ""))
+        elif capture.problems:
+            to.print(name)
+        for problem in capture.problems:
+            to.print(Text.assemble(("  problem: ", "yellow"), visible(problem)))
+    decoded = counted(sum(one.secondly for one in summary.scanned), "packet")
+    followed = counted(sum(one.by_pure for one in summary.scanned), "connection")
+    to.print(f"left to the pure core: {decoded} to decode, {followed} to follow", style="dim")
 
 
 def _explain(summary: Summary) -> None:

@@ -155,7 +155,7 @@ def _duration(rows: Rows) -> Values:
 
 def _handshake(rows: Rows) -> Values:
     rtt = rows.batch.of["rtt_ns"].copy()
-    return Numbers(rtt, rtt == 0)
+    return Numbers(rtt, np.equal(rtt, 0))
 
 
 def _fins(rows: Rows) -> tuple[Array, Array, Array]:
@@ -170,16 +170,16 @@ def _fins(rows: Rows) -> tuple[Array, Array, Array]:
 
 def _fin_to_fin(rows: Rows) -> Values:
     fins, _, later = _fins(rows)
-    return Numbers(later, ~fins.all(axis=1))
+    return Numbers(later, np.logical_not(fins.all(axis=1)))
 
 
 def _half_closed(rows: Rows) -> Values:
     fins, first, later = _fins(rows)
     batch = rows.batch
-    reset = np.max(batch.rare["reset_time"], axis=1)
+    reset = batch.rare["reset_time"].max(axis=1)  # of the end that sent it; the other has 0
     until = np.where(batch.has(Of.RESET), reset, batch.until)
     both = fins.all(axis=1)
-    return Numbers(np.where(both, later, np.maximum(0, until - first)), ~fins.any(axis=1))
+    return Numbers(np.where(both, later, np.maximum(0, until - first)), np.logical_not(fins.any(axis=1)))
 
 
 COLUMNS: Final = (

@@ -61,6 +61,12 @@ def cache_folder() -> Path | None:
     return None
 
 
+def nothing_cached() -> bool:
+    """Whether everything has yet to be compiled."""
+    folder = cache_folder() if "NUMBA_CACHE_DIR" not in os.environ else Path(os.environ["NUMBA_CACHE_DIR"])
+    return folder is None or next(folder.rglob("*.nbc"), None) is None
+
+
 def _user() -> int:
     return os.getuid() if hasattr(os, "getuid") else 0
 
@@ -89,8 +95,9 @@ def _jit(function: Callable[..., Any], *, inline: bool) -> Any:
     from numba.core import config
 
     # no counting of references: the callers hold all arrays, and nothing compiled makes one
-    options = {"nogil": True, "error_model": "numpy", "_nrt": False, "forceinline": inline}
-    return numba.njit(function, cache=_caching(config), **options)
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False, "forceinline": inline}
+    options["cache"] = _caching(config)
+    return numba.njit(**options)(function)
 
 
 @functools.cache

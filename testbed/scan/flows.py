@@ -13,7 +13,7 @@ import numpy as np
 
 from ..tcp.tracker import MOST_REMEMBERED
 from .compiled import compiled, inlined
-from .layout import Of, Scalar, Tables
+from .layout import Int, Of, Scalar, Tables
 
 PAST_MOST: Final = MOST_REMEMBERED * 2
 """Places in each of the two sets of four-tuples that were in use, at the most."""
@@ -49,7 +49,7 @@ def hashed(seed: Any, v6: Any, l0: Any, l1: Any, h0: Any, h1: Any, ports: Any) -
 
 
 @inlined
-def hash_of(t: Tables, i: int) -> Any:
+def hash_of(t: Tables, i: Int) -> Any:
     """The hash of a connection in the table."""
     c = t.connections[i]
     return hashed(
@@ -58,7 +58,7 @@ def hash_of(t: Tables, i: int) -> Any:
 
 
 @inlined
-def find(t: Tables, number: Any, v6: Any, l0: Any, l1: Any, h0: Any, h1: Any, ports: Any) -> int:
+def find(t: Tables, number: Any, v6: Any, l0: Any, l1: Any, h0: Any, h1: Any, ports: Any) -> Int:
     """The place of the connection that has this four-tuple, -1 where none has."""
     mask = np.uint64(t.slots.size - 1)
     tag = number >> _32
@@ -83,7 +83,7 @@ def find(t: Tables, number: Any, v6: Any, l0: Any, l1: Any, h0: Any, h1: Any, po
 
 
 @inlined
-def put(slots: Any, number: Any, i: int) -> None:
+def put(slots: Any, number: Any, i: Int) -> None:
     """Enter a connection that is not there."""
     mask = np.uint64(slots.size - 1)
     tag = number >> _32
@@ -94,7 +94,7 @@ def put(slots: Any, number: Any, i: int) -> None:
 
 
 @inlined
-def remove(slots: Any, number: Any, i: int) -> None:
+def remove(slots: Any, number: Any, i: Int) -> None:
     """Take a connection out, and close the gap: what was pushed on by it moves back."""
     mask = np.uint64(slots.size - 1)
     at = (number >> _32) & mask
@@ -145,14 +145,14 @@ def _past_key(number: Any, client_is_high: Any) -> Any:
 
 
 @inlined
-def room_to_remember(t: Tables) -> bool:
+def room_to_remember(t: Tables) -> Int:
     """Whether one more can be remembered before the sets have to grow."""
     size = t.past.shape[1]
     return size >= PAST_MOST or t.scalars[Scalar.REMEMBERED] * 2 < size
 
 
 @inlined
-def remember(t: Tables, number: Any, client_is_high: Any, life: int) -> None:
+def remember(t: Tables, number: Any, client_is_high: Any, life: Int) -> None:
     """That this four-tuple was in use, as `tcp.tracker` remembers it."""
     scalars = t.scalars
     newer = scalars[Scalar.NEWER]
@@ -170,7 +170,7 @@ def remember(t: Tables, number: Any, client_is_high: Any, life: int) -> None:
 
 
 @inlined
-def remembered(t: Tables, number: Any) -> int:
+def remembered(t: Tables, number: Any) -> Int:
     """The incarnation of this four-tuple that was let go last; 0 where none is known of."""
     newer = t.scalars[Scalar.NEWER]
     life = np.int64(0)

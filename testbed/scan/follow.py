@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..tcp import notes as tcp_notes
 from ..tcp.classify import (
     ACKED_LOST_SEGMENT,
     CONTROL,
@@ -32,14 +33,16 @@ from ..tcp.classify import (
     ZERO_WINDOW,
     ZERO_WINDOW_PROBE,
 )
-from ..tcp.connection import SENT_AGAIN
+from ..tcp.states import State
 from ..tcp.walk import FRAMES_KEPT
 from ..wire.segment import ACK, FIN, RST, SYN
 from .compiled import inlined
 from .flows import find, hashed
 from .incarnations import FULL, begin, begins_anew, note_ended, rare_of, side_of
-from .layout import STATE, At, Of, Scalar, State, Tables
+from .layout import STATE, At, Int, Of, Scalar, Tables
 from .machine import walk
+
+SENT_AGAIN = int(tcp_notes.SENT_AGAIN)
 
 TAKEN, ROOM, PURE = 0, 1, 2
 """What came of a segment: followed; not looked at before there is more room; one for the pure core."""
@@ -50,22 +53,22 @@ CLOSED, SYN_SENT = STATE[State.CLOSED], STATE[State.SYN_SENT]
 @inlined
 def take(
     t: Tables,
-    frame: int,
-    time_ns: int,
-    v6: bool,
+    frame: Int,
+    time_ns: Int,
+    v6: Int,
     s0: Any,
     s1: Any,
     d0: Any,
     d1: Any,
-    sport: int,
-    dport: int,
-    flags: int,
-    seq: int,
-    ack: int,
-    window: int,
-    length: int,
-    scale: int,
-) -> int:
+    sport: Int,
+    dport: Int,
+    flags: Int,
+    seq: Int,
+    ack: Int,
+    window: Int,
+    length: Int,
+    scale: Int,
+) -> Int:
     """Take a segment to its connection.
 
     s0, s1, d0, d1  the halves of the addresses, 64 bits each; IPv4: 0 and the address
@@ -103,14 +106,14 @@ def take(
 
 
 @inlined
-def taken(t: Tables, time_ns: int) -> None:
+def taken(t: Tables, time_ns: Int) -> None:
     """Count a segment that was taken, here or by the pure core."""
     t.scalars[Scalar.SEGMENTS] += 1
     t.scalars[Scalar.END_NS] = max(t.scalars[Scalar.END_NS], time_ns)
 
 
 @inlined
-def beyond(c: Any, fwd: Any, rev: Any, flags: int, seq: int, ack: int, length: int) -> bool:
+def beyond(c: Any, fwd: Any, rev: Any, flags: Int, seq: Int, ack: Int, length: Int) -> Int:
     """Whether a segment may make of a connection what its records cannot hold: see `layout`."""
     if not (flags & CONTROL or c.bits & Of.WATCH):
         return False
@@ -143,16 +146,16 @@ def beyond(c: Any, fwd: Any, rev: Any, flags: int, seq: int, ack: int, length: i
 @inlined
 def feed(
     t: Tables,
-    i: int,
-    side: int,
-    frame: int,
-    time_ns: int,
-    flags: int,
-    seq: int,
-    ack: int,
-    window: int,
-    length: int,
-    scale: int,
+    i: Int,
+    side: Int,
+    frame: Int,
+    time_ns: Int,
+    flags: Int,
+    seq: Int,
+    ack: Int,
+    window: Int,
+    length: Int,
+    scale: Int,
 ) -> None:
     """As `Connection.feed`."""
     c, fwd, rev = t.connections[i], t.ends[2 * i + side], t.ends[2 * i + 1 - side]
@@ -199,7 +202,7 @@ def feed(
 
 
 @inlined
-def _data(fwd: Any, seq: int, length: int, flags: int) -> None:
+def _data(fwd: Any, seq: Int, length: Int, flags: Int) -> None:
     start = (seq + 1) & MASK if flags & SYN else seq
     end = (start + length) & MASK
     if not fwd.bits & At.DATA:
@@ -213,7 +216,7 @@ def _data(fwd: Any, seq: int, length: int, flags: int) -> None:
 
 
 @inlined
-def _note(t: Tables, i: int, side: int, time_ns: int, notes: int) -> None:
+def _note(t: Tables, i: Int, side: Int, time_ns: Int, notes: Int) -> None:
     """Remember what was noted of a segment: of most notes that it was, of some how often."""
     c, fwd = t.connections[i], t.ends[2 * i + side]
     c.noted |= notes
@@ -249,14 +252,14 @@ def _note(t: Tables, i: int, side: int, time_ns: int, notes: int) -> None:
 def classify(
     fwd: Any,
     rev: Any,
-    time_ns: int,
-    flags: int,
-    seq: int,
-    ack: int,
-    window: int,
-    length: int,
-    rtt_ns: int,
-) -> int:
+    time_ns: Int,
+    flags: Int,
+    seq: Int,
+    ack: Int,
+    window: Int,
+    length: Int,
+    rtt_ns: Int,
+) -> Int:
     """As `classify.classify`.  An end has a next number once it has sent a packet."""
     next_seq = np.int64(fwd.next_seq)
     control = flags & CONTROL
@@ -315,7 +318,7 @@ def classify(
 
 
 @inlined
-def _classify_empty(fwd: Any, rev: Any, time_ns: int, seq: int, ack: int, window: int, next_seq: int) -> int:
+def _classify_empty(fwd: Any, rev: Any, time_ns: Int, seq: Int, ack: Int, window: Int, next_seq: Int) -> Int:
     notes = 0 if window else ZERO_WINDOW
     if not fwd.packets:
         return notes
@@ -347,8 +350,8 @@ def _classify_empty(fwd: Any, rev: Any, time_ns: int, seq: int, ack: int, window
 
 @inlined
 def _resent(
-    fwd: Any, rev: Any, seq: int, length: int, space: int, time_ns: int, rtt_ns: int, next_seq: int
-) -> int:
+    fwd: Any, rev: Any, seq: Int, length: Int, space: Int, time_ns: Int, rtt_ns: Int, next_seq: Int
+) -> Int:
     behind = (next_seq - seq) & MASK
     known = rev.bits & At.LAST_ACK
     if length and known and (np.int64(rev.last_ack) - seq - length) & MASK < HALF:

@@ -17,7 +17,7 @@ from ..wire.options import MAX_WINDOW_SHIFT, Kind
 from ..wire.segment import SYN
 from .compiled import compiled, inlined
 from .follow import TAKEN, take
-from .layout import Scalar, Tables
+from .layout import Int, Scalar, Tables
 
 SECOND: Final = 3
 """What came of a packet, besides the answers of `take`: `wire.decode` is to say what it is."""
@@ -45,14 +45,14 @@ NO_SCALE = UNKNOWN_SCALE - 1
 
 
 @inlined
-def u16(data: Any, at: int) -> int:
+def u16(data: Any, at: Int) -> Int:
     """Two bytes in network order."""
     i = np.uintp(at)
     return np.int64(data[i]) << 8 | np.int64(data[i + np.uintp(1)])
 
 
 @inlined
-def u32(data: Any, at: int) -> int:
+def u32(data: Any, at: Int) -> Int:
     """Four bytes in network order."""
     i = np.uintp(at)
     return (
@@ -64,7 +64,7 @@ def u32(data: Any, at: int) -> int:
 
 
 @inlined
-def u32_swapped(data: Any, at: int) -> int:
+def u32_swapped(data: Any, at: Int) -> Int:
     """Four bytes, the least significant first."""
     i = np.uintp(at)
     return (
@@ -76,21 +76,21 @@ def u32_swapped(data: Any, at: int) -> int:
 
 
 @inlined
-def u64(data: Any, at: int) -> Any:
+def u64(data: Any, at: Int) -> Any:
     """Eight bytes in network order."""
     return np.uint64(u32(data, at)) << np.uint64(32) | np.uint64(u32(data, at + 4))
 
 
 @inlined
-def _among(number: int, numbers: Any) -> bool:
+def _among(number: Int, numbers: Any) -> Int:
+    found = False
     for one in numbers:
-        if one == number:
-            return True
-    return False
+        found |= one == number
+    return found
 
 
 @inlined
-def _located(data: Any, at: int, stop: int, framing: int) -> Any:
+def _located(data: Any, at: Int, stop: Int, framing: Int) -> Any:
     """The EtherType and where what it names begins; 0 where `wire.linktype` is to say."""
     if framing == ETHERNET:
         if at + 14 > stop:
@@ -128,8 +128,8 @@ def _located(data: Any, at: int, stop: int, framing: int) -> Any:
 
 @inlined
 def packet(
-    t: Tables, framing: int, data: Any, at: int, stop: int, original: int, frame: int, time_ns: int
-) -> int:
+    t: Tables, framing: Int, data: Any, at: Int, stop: Int, original: Int, frame: Int, time_ns: Int
+) -> Int:
     """Take the packet in `data[at:stop]`: TAKEN, or what is to be done about it first (ROOM, PURE, SECOND).
 
     original   where it ended on the wire
@@ -203,7 +203,7 @@ def packet(
 
 
 @compiled
-def longer(t: Tables, frame: int, cut: bool) -> None:
+def longer(t: Tables, frame: Int, cut: Int) -> None:
     """As `Decoder._longer`."""
     if not t.scalars[Scalar.LONGER]:
         t.scalars[Scalar.FIRST_LONGER] = frame
@@ -212,7 +212,7 @@ def longer(t: Tables, frame: int, cut: bool) -> None:
 
 
 @compiled
-def _scale(data: Any, at: int, end: int) -> int:
+def _scale(data: Any, at: Int, end: Int) -> Int:
     """The window scale among a SYN's options, as `options.offered` reads them; NO_SCALE where none is."""
     while at + 1 < end:
         here = data[np.uintp(at)]

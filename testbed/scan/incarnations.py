@@ -10,11 +10,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..tcp.states import State
 from ..tcp.tracker import MOST_ENDED, MOST_UNOPENED, TWO_MSL_NS
 from ..wire.segment import ACK, RST, SYN
 from .compiled import compiled, inlined
 from .flows import find, hash_of, put, remember, remembered, remove, room_to_remember
-from .layout import STATE, At, Gone, Of, Scalar, State, Tables
+from .layout import STATE, At, Gone, Int, Of, Scalar, Tables
 
 FULL: Final = -1
 """In place of a connection: there is no room for it yet."""
@@ -26,7 +27,7 @@ ESTABLISHED = STATE[State.ESTABLISHED]
 
 
 @inlined
-def enqueue(t: Tables, i: int, first: int, links: int) -> None:
+def enqueue(t: Tables, i: Int, first: Int, links: Int) -> None:
     """Put a connection last.  `first` is the queue's place in the scalars, `links` in `queues`."""
     scalars, queues = t.scalars, t.queues
     last = scalars[first + 1]
@@ -40,7 +41,7 @@ def enqueue(t: Tables, i: int, first: int, links: int) -> None:
 
 
 @inlined
-def dequeue(t: Tables, i: int, first: int, links: int) -> None:
+def dequeue(t: Tables, i: Int, first: Int, links: Int) -> None:
     """Take a connection out, wherever it stands."""
     scalars, queues = t.scalars, t.queues
     before, after = queues[i, links], queues[i, links + 1]
@@ -56,7 +57,7 @@ def dequeue(t: Tables, i: int, first: int, links: int) -> None:
 
 
 @inlined
-def note_ended(t: Tables, i: int) -> None:
+def note_ended(t: Tables, i: Int) -> None:
     """Queue a connection that has ended, once."""
     c = t.connections[i]
     if c.bits & Of.ENDED and not c.bits & Of.IN_ENDED:
@@ -68,13 +69,13 @@ def note_ended(t: Tables, i: int) -> None:
 
 
 @inlined
-def never_opened(c: Any) -> bool:
+def never_opened(c: Any) -> Int:
     """As `Connection.never_opened`."""
     return not c.bits & (Of.ESTABLISHED | Of.DATA | Of.FIRST_FIN)
 
 
 @compiled
-def let_go(t: Tables, i: int, gone: int, until: int, successor: int) -> bool:
+def let_go(t: Tables, i: Int, gone: Int, until: Int, successor: Int) -> Int:
     """No more can come of a connection: it goes to `over`; False, and nothing done, where that is full."""
     scalars = t.scalars
     k = scalars[Scalar.OVER]
@@ -106,7 +107,7 @@ def let_go(t: Tables, i: int, gone: int, until: int, successor: int) -> bool:
 
 
 @compiled
-def sweep(t: Tables, quiet_since: int) -> bool:
+def sweep(t: Tables, quiet_since: Int) -> Int:
     """Let go what has been quiet for long enough, and what is too much; False where `over` is full."""
     scalars = t.scalars
     while scalars[Scalar.ENDED] >= 0:
@@ -138,7 +139,7 @@ def sweep(t: Tables, quiet_since: int) -> bool:
 
 
 @inlined
-def begins_anew(t: Tables, i: int, side: int, flags: int, seq: int) -> bool:
+def begins_anew(t: Tables, i: Int, side: Int, flags: Int, seq: Int) -> Int:
     """Whether a SYN opens the four-tuple of a connection anew."""
     c, end = t.connections[i], t.ends[2 * i + side]
     if not end.bits & At.BASE:
@@ -152,7 +153,7 @@ def begins_anew(t: Tables, i: int, side: int, flags: int, seq: int) -> bool:
 
 
 @inlined
-def from_client(from_low: bool, ports: int, flags: int) -> bool:
+def from_client(from_low: Int, ports: Int, flags: Int) -> Int:
     """Whether the first segment of a connection comes from its client."""
     if flags & SYN and not flags & RST:
         return not flags & ACK
@@ -165,18 +166,18 @@ def from_client(from_low: bool, ports: int, flags: int) -> bool:
 def begin(
     t: Tables,
     number: Any,
-    v6: bool,
+    v6: Int,
     l0: Any,
     l1: Any,
     h0: Any,
     h1: Any,
     ports: Any,
-    from_low: bool,
-    itself: bool,
-    frame: int,
-    time_ns: int,
-    flags: int,
-) -> int:
+    from_low: Int,
+    itself: Int,
+    frame: Int,
+    time_ns: Int,
+    flags: Int,
+) -> Int:
     """A new connection's place; FULL where there is no room, and then this is to be done again."""
     scalars = t.scalars
     if scalars[Scalar.FREE] < 0 and scalars[Scalar.USED] == t.connections.size:
@@ -212,19 +213,19 @@ def begin(
 @inlined
 def _fill(
     t: Tables,
-    i: int,
-    v6: bool,
+    i: Int,
+    v6: Int,
     l0: Any,
     l1: Any,
     h0: Any,
     h1: Any,
     ports: Any,
-    from_low: bool,
-    itself: bool,
-    frame: int,
-    time_ns: int,
-    flags: int,
-    bits: int,
+    from_low: Int,
+    itself: Int,
+    frame: Int,
+    time_ns: Int,
+    flags: Int,
+    bits: Int,
 ) -> None:
     bits |= Of.IN_UNOPENED
     if v6:
@@ -254,7 +255,7 @@ def _fill(
 
 
 @inlined
-def side_of(c: Any, from_low: bool) -> int:
+def side_of(c: Any, from_low: Int) -> Int:
     """0 where the client sent it, 1 where the server did."""
     if c.bits & Of.SELF:
         return 1
@@ -262,7 +263,7 @@ def side_of(c: Any, from_low: bool) -> int:
 
 
 @inlined
-def rare_of(t: Tables, i: int) -> int:
+def rare_of(t: Tables, i: Int) -> Int:
     """The place of a connection's RARE records, which it has from now on."""
     c, scalars = t.connections[i], t.scalars
     at = np.int64(c.rare)

@@ -6,7 +6,7 @@ import contextlib
 import io
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple, cast
 
 from ..errors import CapabilityError, UnreadableInput
 from ..explanation import CaptureSummary, Source
@@ -75,10 +75,10 @@ def scan_to_part(job: Job) -> tuple[Summary, bytes | str]:
         with output.part(job.part, rows) as write:
             summary = scan(job, write)
         return summary, rows.getvalue()
-    descriptor, path = tempfile.mkstemp(dir=job.folder)
-    with open(descriptor, "wb") as stream, output.part(job.part, stream) as write:
-        summary = scan(job, write)
-    return summary, path
+    with tempfile.NamedTemporaryFile(dir=job.folder, delete=False) as stream:
+        with output.part(job.part, cast(BinaryIO, stream)) as write:
+            summary = scan(job, write)
+        return summary, stream.name
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from ..findings.signs import LATE_NS
 from ..tcp.classify import ACKED_LOST_SEGMENT, HALF, MASK, OUT_OF_ORDER
 from .batch import Batch
 from .compiled import compiled, inlined
-from .layout import Array, At, Of
+from .layout import Array, At, Int, Of
 
 OF_KIND: Final = (
     Of.MID_STREAM
@@ -67,7 +67,7 @@ def _kinds(of: Any, ends: Any, rare: Any, until: Any, answer: Any) -> None:
 
 
 @inlined
-def _of_closing(c: Any, ends: Any, rare: Any, until: int) -> int:
+def _of_closing(c: Any, ends: Any, rare: Any, until: Int) -> Int:
     """How the two ends' closings lie in time."""
     if not c.bits & Of.FIRST_FIN:
         return 0
@@ -83,7 +83,7 @@ def _of_closing(c: Any, ends: Any, rare: Any, until: int) -> int:
 
 
 @inlined
-def _of_end(c: Any, end: Any, peer: Any, own: Any, until: int, peer_spoke_last: bool) -> int:
+def _of_end(c: Any, end: Any, peer: Any, own: Any, until: Int, peer_spoke_last: Int) -> Int:
     bits = np.int64(0)
     for place in AT_PLACES:
         bits = bits << 1 | (end.bits >> place & 1)

@@ -23,6 +23,8 @@ import numpy.typing as npt
 from ..tcp.states import STEP, SYNCHRONIZED, Event, State
 
 Array = npt.NDArray[Any]
+Int = Any
+"""What compiled code counts with: 64 bits with a sign, one of them for yes and no; a record's field."""
 
 CONNECTION: Final = np.dtype(
     [
@@ -234,9 +236,9 @@ class Tables(NamedTuple):
             RARE records, why, and the time and frame of what opened the four-tuple anew
     """
 
-    connections: Array
-    ends: Array
-    rare: Array
+    connections: Any
+    ends: Any
+    rare: Any
     slots: Array
     queues: Array
     lives: Array

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..tcp.classify import HALF, MASK
+from ..tcp.states import Event, State
 from ..wire.segment import ACK, FIN, RST, SYN
 from .compiled import inlined
 from .incarnations import rare_of
-from .layout import EVENT, NOWHERE, STATE, At, Event, Of, State, Tables
+from .layout import EVENT, NOWHERE, STATE, At, Int, Of, Tables
 
 CLOSED, LISTEN, SYN_SENT = STATE[State.CLOSED], STATE[State.LISTEN], STATE[State.SYN_SENT]
 SYN_RECEIVED, CLOSING = STATE[State.SYN_RECEIVED], STATE[State.CLOSING]
@@ -25,7 +26,7 @@ SEND_RST, RECEIVE_RST = EVENT[Event.SEND_RST], EVENT[Event.RECEIVE_RST]
 
 
 @inlined
-def step(t: Tables, c: Any, end: Any, event: int) -> None:
+def step(t: Tables, c: Any, end: Any, event: Int) -> None:
     """Walk the edge for `event`, if the present state has one."""
     state = t.edges[end.state, event]
     if state != NOWHERE:
@@ -33,13 +34,13 @@ def step(t: Tables, c: Any, end: Any, event: int) -> None:
         end.bits |= At.STEPPED
         if state == CLOSING:
             end.bits |= At.CLOSING
-        if event == RECEIVE_SYN_ACK or event == RECEIVE_ACK_OF_SYN:
+        if event in (RECEIVE_SYN_ACK, RECEIVE_ACK_OF_SYN):
             c.bits |= Of.OPENED
 
 
 @inlined
 def walk(
-    t: Tables, i: int, side: int, frame: int, time_ns: int, flags: int, seq: int, ack: int, length: int
+    t: Tables, i: Int, side: Int, frame: Int, time_ns: Int, flags: Int, seq: Int, ack: Int, length: Int
 ) -> None:
     """Take one segment, which the end `side` sent."""
     c, fwd, rev = t.connections[i], t.ends[2 * i + side], t.ends[2 * i + 1 - side]
@@ -69,7 +70,7 @@ def walk(
 
 
 @inlined
-def _syn(t: Tables, c: Any, fwd: Any, rev: Any, side: int, time_ns: int, flags: int) -> None:
+def _syn(t: Tables, c: Any, fwd: Any, rev: Any, side: Int, time_ns: Int, flags: Int) -> None:
     fwd.syns_sent += fwd.syns_sent < 255
     if not flags & ACK:
         if fwd.state == CLOSED and not fwd.bits & At.STEPPED:
@@ -88,7 +89,7 @@ def _syn(t: Tables, c: Any, fwd: Any, rev: Any, side: int, time_ns: int, flags: 
 
 
 @inlined
-def _ack_of_syn(t: Tables, c: Any, fwd: Any, rev: Any, flags: int, ack: int, length: int) -> None:
+def _ack_of_syn(t: Tables, c: Any, fwd: Any, rev: Any, flags: Int, ack: Int, length: Int) -> None:
     if rev.bits & At.BASE and (ack - np.int64(rev.base) - 1) & MASK >= HALF:
         return
     if fwd.state == SYN_SENT and rev.bits & At.SAW_SYN and c.bits & Of.SAW_SYNACK:
@@ -108,7 +109,7 @@ def _ack_of_syn(t: Tables, c: Any, fwd: Any, rev: Any, flags: int, ack: int, len
 
 @inlined
 def _ack_of_fin(
-    t: Tables, i: int, side: int, frame: int, time_ns: int, seq: int, ack: int, length: int
+    t: Tables, i: Int, side: Int, frame: Int, time_ns: Int, seq: Int, ack: Int, length: Int
 ) -> None:
     c, fwd, rev = t.connections[i], t.ends[2 * i + side], t.ends[2 * i + 1 - side]
     if (ack - np.int64(rev.fin_seq) - 1) & MASK >= HALF or rev.bits & At.FIN_ACKED:
@@ -139,7 +140,7 @@ def _ack_of_fin(
 
 
 @inlined
-def _reset(t: Tables, i: int, side: int, frame: int, time_ns: int, flags: int, ack: int) -> None:
+def _reset(t: Tables, i: Int, side: Int, frame: Int, time_ns: Int, flags: Int, ack: Int) -> None:
     c, fwd, rev = t.connections[i], t.ends[2 * i + side], t.ends[2 * i + 1 - side]
     fwd.bits |= At.RST
     if c.bits & Of.RESET:

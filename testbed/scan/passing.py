@@ -94,7 +94,8 @@ class Pass:
             self._check_size()
             self._hand_over(0)
             yield len(chunk)
-        self._feed_parser(rest)
+        if rest:
+            self._feed_parser(rest, 0)
         self.parser.finish()
         self._finish()
         self._tell_capture()
@@ -111,7 +112,7 @@ class Pass:
             parser.feed(data[:FILE_HEADER_SIZE])
             at = FILE_HEADER_SIZE
         if parser.magic is None or parser.version < (2, 4):
-            self._feed_parser(data[at:], at)
+            self._feed_parser(data[at:], None)  # it keeps what is not whole, and knows where that began
             return len(data)
         little, header = parser.magic.order == "<", parser.magic.record_header
         scale = 1 if parser.magic.nanoseconds else 1000
@@ -132,7 +133,7 @@ class Pass:
         assert isinstance(parser, PcapngParser)
         if parser.to_skip:
             at = min(parser.to_skip, len(data))
-            self._feed_parser(data[:at])
+            self._feed_parser(data[:at], 0)
         array = np.frombuffer(data, np.uint8)
         while not parser.stopped:
             if parser.order:
@@ -163,10 +164,12 @@ class Pass:
             order = ">" if data[at + 8 : at + 12] == b"\x1a\x2b\x3c\x4d" else "<"
         return max(28, int.from_bytes(data[at + 4 : at + 8], "big" if order == ">" else "little"))
 
-    def _feed_parser(self, data: bytes, at: int = 0) -> None:
+    def _feed_parser(self, data: bytes, at: int | None) -> None:
         """Have the parser read what is odd; `at` is where in this piece it begins."""
         parser, scalars = self.parser, self._tables.scalars
-        parser.packets, parser.offset = int(scalars[Scalar.FRAME]), self._offset + at
+        parser.packets = int(scalars[Scalar.FRAME])
+        if at is not None:
+            parser.offset = self._offset + at
         if isinstance(parser, PcapngParser):
             parser.last_time_ns = int(scalars[Scalar.LAST_TIME_NS])
         for row in parser.feed(data):
@@ -212,17 +215,22 @@ class Pass:
 
     def _take(self, segment: Segment) -> int:
         flow = segment.flow
-        v6 = len(flow) == 36
         size = (len(flow) - 4) // 2
         source, destination = flow[:size].rjust(16, b"\0"), flow[size : 2 * size].rjust(16, b"\0")
-        halves = (source[:8], source[8:], destination[:8], destination[8:])
+        s0, s1, d0, d1 = (
+            np.uint64(int.from_bytes(half, "big"))
+            for half in (source[:8], source[8:], destination[:8], destination[8:])
+        )
         scale = offered(segment.options)[1]
         answer = take(
             self._tables,
             segment.frame,
             segment.time_ns,
-            v6,
-            *(np.uint64(int.from_bytes(half, "big")) for half in halves),
+            size == 16,
+            s0,
+            s1,
+            d0,
+            d1,
             int.from_bytes(flow[-4:-2], "big"),
             int.from_bytes(flow[-2:], "big"),
             segment.flags,

@@ -9,7 +9,7 @@ import io
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def scan_all(jobs: Sequence[Job], executor: Executor) -> Iterator[tuple[Summary, bytes | str]]:
+def scan_all(jobs: Sequence[Job], executor: Executor) -> Generator[tuple[Summary, bytes | str], None, None]:
     """What `scan_to_part` answers to each job, in their order, each as soon as it and all before it are
     done.  When the caller leaves off, what has not begun is not begun any more.
 
@@ -58,9 +58,10 @@ def append(table: Table, rows: bytes | str) -> None:
     if isinstance(rows, bytes):
         table.append(io.BytesIO(rows))
         return
-    with open(rows, "rb") as stream:
+    path = Path(rows)
+    with path.open("rb") as stream:
         table.append(stream)
-    Path(rows).unlink()
+    path.unlink()
 
 
 @contextmanager
@@ -101,7 +102,8 @@ def cluster(address: str) -> Iterator[Executor]:
     except ImportError:
         raise CapabilityError("--dask needs distributed", "pip install 'tcp-testbed[scan,dask]'") from None
     try:
-        client: Any = Client(address, timeout=CONNECT_S, set_as_default=False)
+        connect: Any = Client
+        client = connect(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise CapabilityError(
             f"no Dask scheduler answers at {address}", f"start one: dask scheduler ({type(error).__name__})"

@@ -14,7 +14,7 @@ from ..wire.pcap import MAX_CAPTURED
 from ..wire.pcapng import ENHANCED_PACKET, EPB_DROPCOUNT, MAX_BLOCK, MAX_TIME_NS
 from .compiled import compiled, inlined
 from .frames import packet, u32, u32_swapped
-from .layout import Scalar, Tables
+from .layout import Int, Scalar, Tables
 
 MORE, ODD = 4, 5
 """Why the walk stopped, besides the answers of `packet`: the rest of a record is not there; a record, or
@@ -27,13 +27,13 @@ UNKNOWN_CLOCK: Final = 0
 
 
 @inlined
-def _word(data: Any, at: int, swapped: bool) -> int:
+def _word(data: Any, at: Int, swapped: Int) -> Int:
     return u32_swapped(data, at) if swapped else u32(data, at)
 
 
 @compiled
 def walk_pcap(
-    t: Tables, data: Any, at: int, little: bool, header: int, scale: int, framing: int, link: int
+    t: Tables, data: Any, at: Int, little: Int, header: Int, scale: Int, framing: Int, link: Int
 ) -> Any:
     """Take the packets of a pcap file from `at` on; answers why it stopped, and where.
 
@@ -62,7 +62,7 @@ def walk_pcap(
 
 
 @compiled
-def walk_pcapng(t: Tables, data: Any, at: int, little: bool, interfaces: Any) -> Any:
+def walk_pcapng(t: Tables, data: Any, at: Int, little: Int, interfaces: Any) -> Any:
     """Take the packets of a pcapng section from `at` on; answers why it stopped, and where.
 
     interfaces   for each its framing, its link type, and the nanoseconds in its clock's unit, or
@@ -117,7 +117,7 @@ def walk_pcapng(t: Tables, data: Any, at: int, little: bool, interfaces: Any) ->
 
 
 @compiled
-def _plain(data: Any, at: int, end: int, little: bool) -> bool:
+def _plain(data: Any, at: Int, end: Int, little: Int) -> Int:
     """Whether a packet's options are whole, and none of them counts lost packets."""
     while at + 4 <= end:
         word = _word(data, at, little)
@@ -133,7 +133,7 @@ def _plain(data: Any, at: int, end: int, little: bool) -> bool:
 
 @compiled
 def _stopped(
-    scalars: Any, at: int, stop: int, following: int, time_ns: int, link: int, original: int
+    scalars: Any, at: Int, stop: Int, following: Int, time_ns: Int, link: Int, original: Int
 ) -> None:
     """Leave word of the packet that the walk stopped at."""
     scalars[Scalar.AT], scalars[Scalar.STOP], scalars[Scalar.NEXT] = at, stop, following
@@ -141,7 +141,7 @@ def _stopped(
 
 
 @compiled
-def done_with_packet(t: Tables) -> int:
+def done_with_packet(t: Tables) -> Int:
     """Count the packet that the walk stopped at, which was taken elsewhere; where to go on."""
     scalars = t.scalars
     scalars[Scalar.FRAME] += 1

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from ..tcp.connection import SENT_AGAIN, Connection
+from ..tcp.connection import Connection
 from ..tcp.endpoint import Endpoint
 from ..tcp.facts import Noted, Successor
-from ..tcp.notes import LABELS, Note
+from ..tcp.notes import LABELS, SENT_AGAIN, Note
 from ..tcp.states import Event, State
 from ..tcp.walk import FRAMES_KEPT, DoubtfulReset
 from ..wire.segment import RST, SYN, Segment
@@ -231,8 +231,8 @@ def store(c: Connection, of: Any, ends: Array, rare: Array) -> None:
         seldom["fin_acked_frame"] = end.fin_acked_frame
         seldom["keepalives"] = _by(c, end, Note.KEEP_ALIVE)
         seldom["zero_windows"] = _by(c, end, Note.ZERO_WINDOW)
-        if c.reset_by is end and c.reset_segment is not None:
-            seldom["reset_time"] = c.reset_segment.time_ns
+        reset = c.reset_segment if c.reset_by is end else None
+        seldom["reset_time"] = 0 if reset is None else reset.time_ns
 
 
 def _opens(end: Endpoint) -> bool:

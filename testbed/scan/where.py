@@ -48,13 +48,17 @@ def parse(text: str) -> Filter:
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise UsageError(f"--where {text!r}: {getattr(error, 'msg', None) or 'it cannot be read'}") from None
+        raise UsageError(f"{_shown(text)}: {getattr(error, 'msg', None) or 'it cannot be read'}") from None
     if sum(1 for _ in ast.walk(tree)) > MOST_NODES:
         raise UsageError(f"--where: too long; at most {MOST_NODES} words")
     try:
         return _condition(tree.body)
     except UsageError as error:
-        raise UsageError(f"--where {text!r}: {error}") from None
+        raise UsageError(f"{_shown(text)}: {error}") from None
+
+
+def _shown(text: str) -> str:
+    return f"--where {text!r}" if len(text) < 200 else f"--where {text[:200]!r}..."
 
 
 def _condition(node: ast.expr) -> Filter:
@@ -72,7 +76,7 @@ def _condition(node: ast.expr) -> Filter:
             return lambda rows: np.logical_and.reduce([step(rows) for step in steps])
         case ast.Constant(value=bool(value)):
             return lambda rows: np.full(len(rows), value)
-    raise UsageError(f"{ast.unparse(node)!r} is no condition; compare a column with something")
+    raise UsageError(f"{_source(node)} is no condition; compare a column with something")
 
 
 def _operand(node: ast.expr) -> _Operand:
@@ -89,7 +93,12 @@ def _operand(node: ast.expr) -> _Operand:
             values = tuple(_operand(part) for part in parts)
             if not any(isinstance(value, Column | tuple) for value in values):
                 return values
-    raise UsageError(f"{ast.unparse(node)!r} is neither a column nor a value")
+    raise UsageError(f"{_source(node)} is neither a column nor a value")
+
+
+def _source(node: ast.expr) -> str:
+    text = ast.unparse(node)
+    return repr(text if len(text) < 60 else text[:60] + "...")
 
 
 def _comparison(left: _Operand, op: ast.cmpop, right: _Operand) -> Filter:
@@ -109,9 +118,12 @@ def _comparison(left: _Operand, op: ast.cmpop, right: _Operand) -> Filter:
 def _check(left: _Operand, kind: type[ast.cmpop], right: _Operand) -> None:
     """Refuse what can never be true, or cannot be asked."""
     if kind in _MEMBER:
-        if not (isinstance(right, tuple) or (isinstance(right, Column) and right.kind == "words")):
+        if isinstance(right, Column) and right.kind == "words":
+            ours, theirs = {_kind(left)}, {"word"}
+        elif isinstance(right, tuple) and not isinstance(right, Column):
+            ours, theirs = {_kind(left)}, {_kind(one) for one in right}
+        else:
             raise UsageError("after `in` comes a list of values, or the column findings")
-        ours, theirs = {_kind(left)}, {_kind(one) for one in right} if isinstance(right, tuple) else {"word"}
     else:
         ours, theirs = {_kind(left)}, {_kind(right)}
         if kind in _ORDER and ours | theirs != {"number"}:

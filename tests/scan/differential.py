@@ -12,9 +12,8 @@ from testbed.scan.columns import Rows
 from testbed.scan.output import documents
 from testbed.scan.passing import Pass
 from testbed.scan.verdicts import Verdicts
-from testbed.tcp.connection import SENT_AGAIN
 from testbed.tcp.endpoint import Endpoint
-from testbed.tcp.notes import LABELS, Note
+from testbed.tcp.notes import LABELS, SENT_AGAIN, Note
 from testbed.wire.pcap import PcapWriter
 from testbed.wire.reader import open_capture
 from testbed.wire.segment import Address, Segment

@@ -28,7 +28,8 @@ STORIES = (
     REQUEST + "> F. 11:11(0) ack 6\n< . 6:6(0) ack 12\n" + PROBES * 3,
     REQUEST + "> F. 11:11(0) ack 6\n< . 6:6(0) ack 12\n+3\n< P. 6:16(10) ack 12\n> R 12:12(0)\n",
     REQUEST + "+3\n< . 5:5(0) ack 11\n" * 3 + "< R. 6:6(0) ack 11\n",
-    REQUEST + "< . 6:6(0) ack 11 win 0\n+1\n> . 10:10(0) ack 6\n< . 6:6(0) ack 11 win 0\n+1\n< . 6:6(0) ack 11\n",
+    REQUEST + "< . 6:6(0) ack 11 win 0\n+1\n> . 10:10(0) ack 6\n< . 6:6(0) ack 11 win 0\n+1\n"
+    + "< . 6:6(0) ack 11\n",
     REQUEST + "> P. 11:12(1) ack 6\n+1\n> P. 11:12(1) ack 6\n< . 6:6(0) ack 12\n" + CLOSED,
     REQUEST + "< R 6:6(0)\n",
     REQUEST + "< R 9000:9000(0)\n> P. 11:21(10) ack 6\n",
