@@ -3,6 +3,8 @@
 table      the rows: what is measured, and by whom else
 kernel     the functions behind the rows about the kernel's socket tables
 captures   the functions behind the row about a capture file
+scans      the functions behind the rows about captures to scan
+forged     a big capture, made in seconds
 sockets    tens of thousands of connections, held by several processes
 measure    contenders taken in turns, and what came of it
 machine    on what it ran

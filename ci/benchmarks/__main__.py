@@ -28,13 +28,16 @@ PAGE = Path(__file__).resolve().parents[1] / "BENCHMARKS.md"
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0 when all was measured; 2 for bad usage; 3 where this machine cannot."""
     options = _parser().parse_args(argv)
-    if options.rounds < 1 or options.sockets < 2 or options.connections < 1:
-        print("ci/bench: at least 1 round and 2 sockets are needed, and 1 connection", file=sys.stderr)
+    if min(options.rounds, options.sockets - 1, options.connections, options.packets) < 1:
+        print(
+            "ci/bench: at least 1 round and 2 sockets are needed, and 1 connection and packet",
+            file=sys.stderr,
+        )
         return 2
     if options.write and options.only:
         print("ci/bench: --write writes every row; leave --only out", file=sys.stderr)
         return 2
-    wanted = Options(options.sockets, options.rounds, options.connections)
+    wanted = Options(options.sockets, options.rounds, options.connections, options.packets)
     rows = [row for row in ROWS if not options.only or row.name in options.only]
     try:
         require_linux("ci/bench")
@@ -55,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     if options.write:
         command = f"ci/bench --write --sockets {wanted.sockets} --rounds {wanted.rounds}"
-        command += f" --connections {wanted.connections}"
+        command += f" --connections {wanted.connections} --packets {wanted.packets}"
         PAGE.write_text(in_markdown(measured, machine, command), encoding="utf-8")
         print(f"\nwritten: ci/{PAGE.name}")
     return 0
@@ -70,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--connections", type=int, default=50_000, help="how many a capture holds (default 50000)"
+    )
+    parser.add_argument(
+        "--packets", type=int, default=8_000_000, help="how many one to scan holds (default 8000000)"
     )
     parser.add_argument("--sockets", type=int, default=36_000, help="how many are open (default 36000)")
     parser.add_argument("--rounds", type=int, default=9, help="figures of each contender (default 9)")
@@ -87,7 +93,7 @@ def _measure(row: Row, options: Options) -> dict[str, object]:
 def _in_a_process(row: Row, options: Options) -> Measured:
     command = [sys.executable, "-m", __package__, "--in-this-process", "--only", row.name]
     command += ["--sockets", str(options.sockets), "--rounds", str(options.rounds)]
-    command += ["--connections", str(options.connections)]
+    command += ["--connections", str(options.connections), "--packets", str(options.packets)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, preexec_fn=dying_with_parent(signal.SIGKILL)
     ) as process:

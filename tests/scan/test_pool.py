@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import psutil
 import pytest
+from distributed import Client
 
-from testbed.errors import CapabilityError
+from testbed.errors import CapabilityError, UnreadableInput
+from testbed.explanation import explain
 from testbed.net.libc import dying_with_parent
 from testbed.scan import pool
 from testbed.scan.job import Job
@@ -37,13 +39,12 @@ def cluster() -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
         port = free.getsockname()[1]
     address = f"tcp://127.0.0.1:{port}"
     dask = [sys.executable, "-m", "distributed.cli.dask_spec"]
-    scheduler = '{"cls": "dask.distributed.Scheduler", "opts": {"host": "127.0.0.1", "port": %d, "dashboard": false}}'
-    worker = (
-        '{"cls": "dask.distributed.Nanny", "opts": {"nthreads": 1, "host": "127.0.0.1", "dashboard": false}}'
-    )
+    here = {"host": "127.0.0.1", "dashboard": False}
+    scheduler = {"cls": "dask.distributed.Scheduler", "opts": {**here, "port": port}}
+    worker = {"cls": "dask.distributed.Worker", "opts": {**here, "nthreads": 1}}
     commands = [
-        [*dask, "--spec", scheduler % port],
-        *([*dask, address, "--spec", worker.replace("Nanny", "Worker")] for _ in range(2)),
+        [*dask, "--spec", json.dumps(scheduler)],
+        *([*dask, address, "--spec", json.dumps(worker)] for _ in range(2)),
     ]
     started = []
     try:
@@ -56,6 +57,9 @@ def cluster() -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
                     preexec_fn=dying_with_parent(signal.SIGKILL),
                 )
             )
+        connect: Any = Client
+        with connect(address, timeout=START_S, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=START_S)
         yield address, started[1:]
     finally:
         for process in started:
@@ -81,7 +85,6 @@ def test_a_worker_is_killed_in_the_middle_and_the_table_is_complete(
     jobs = [Job(str(path), part="csv") for path in captures]
     total, out = Summary(), tmp_path / "table.csv"
     with pool.cluster(address) as executor, writing(out) as table:
-        _wait_for_workers(executor, 2)
         for done, (summary, rows) in enumerate(pool.scan_all(jobs, executor)):
             total += summary
             pool.append(table, rows)
@@ -96,14 +99,7 @@ def test_a_worker_is_killed_in_the_middle_and_the_table_is_complete(
 
 def _lives(path: Path) -> range:
     """One for each connection: two stories have more than one."""
-    from testbed.explanation import explain
-
     return range(len(explain(path).connections))
-
-
-def _wait_for_workers(executor: object, count: int) -> None:
-    client = executor._client  # type: ignore[attr-defined]
-    client.wait_for_workers(count, timeout=START_S)
 
 
 def test_nobody_at_that_address(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,16 +111,7 @@ def test_nobody_at_that_address(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_capture_that_is_none_stops_the_others(captures: list[Path], tmp_path: Path) -> None:
-    from testbed.errors import UnreadableInput
-
     (tmp_path / "no.pcap").write_bytes(b"no capture at all")
     jobs = [Job(str(path)) for path in (tmp_path / "no.pcap", *captures)]
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
     with pytest.raises(UnreadableInput, match=r"no\.pcap"), pool.processes(2) as executor:
         list(pool.scan_all(jobs, executor))
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        left = [c for c in psutil.Process().children(recursive=True) if c.pid not in before]
-        if not any("multiprocessing-fork" in " ".join(c.cmdline()) for c in left):
-            break
-        time.sleep(0.05)
