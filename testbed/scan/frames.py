@@ -18,6 +18,7 @@ from ..wire.segment import SYN
 from .compiled import compiled, inlined
 from .follow import TAKEN, take
 from .layout import Int, Scalar, Tables
+from .words import u16, u32, u32_swapped, u64
 
 SECOND: Final = 3
 """What came of a packet, besides the answers of `take`: `wire.decode` is to say what it is."""
@@ -42,43 +43,6 @@ FAMILIES6 = tuple(sorted(number for number, kind in linktype.FAMILIES.items() if
 TCP, UDP_PROTOCOL, VXLAN = 6, 17, 4789
 EOL, NOP, WINDOW_SCALE = int(Kind.EOL), int(Kind.NOP), int(Kind.WINDOW_SCALE)
 NO_SCALE = UNKNOWN_SCALE - 1
-
-
-@inlined
-def u16(data: Any, at: Int) -> Int:
-    """Two bytes in network order."""
-    i = np.uintp(at)
-    return np.int64(data[i]) << 8 | np.int64(data[i + np.uintp(1)])
-
-
-@inlined
-def u32(data: Any, at: Int) -> Int:
-    """Four bytes in network order."""
-    i = np.uintp(at)
-    return (
-        np.int64(data[i]) << 24
-        | np.int64(data[i + np.uintp(1)]) << 16
-        | np.int64(data[i + np.uintp(2)]) << 8
-        | np.int64(data[i + np.uintp(3)])
-    )
-
-
-@inlined
-def u32_swapped(data: Any, at: Int) -> Int:
-    """Four bytes, the least significant first."""
-    i = np.uintp(at)
-    return (
-        np.int64(data[i])
-        | np.int64(data[i + np.uintp(1)]) << 8
-        | np.int64(data[i + np.uintp(2)]) << 16
-        | np.int64(data[i + np.uintp(3)]) << 24
-    )
-
-
-@inlined
-def u64(data: Any, at: Int) -> Any:
-    """Eight bytes in network order."""
-    return np.uint64(u32(data, at)) << np.uint64(32) | np.uint64(u32(data, at + 4))
 
 
 @inlined

@@ -234,6 +234,7 @@ class Tables(NamedTuple):
     past    two sets of four-tuples that were in use, by their hashes, and in which incarnation
     over    connections of which no more can come, until they are taken out: with both ends, with both
             RARE records, why, and the time and frame of what opened the four-tuple anew
+    ahead   the hashes of the packets that come next (`ahead`)
     """
 
     connections: Any
@@ -251,6 +252,7 @@ class Tables(NamedTuple):
     over_gone: Array
     over_until: Array
     over_successor: Array
+    ahead: Array
     edges: Array
     synchronized: Array
     scalars: Array

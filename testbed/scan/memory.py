@@ -11,11 +11,15 @@ from typing import Final
 
 import numpy as np
 
+from .ahead import RING
 from .flows import PAST_MOST, rehash, rehash_past
 from .layout import CONNECTION, END, RARE, Array, Scalar, Tables, edges, synchronized
 
 PLACES: Final = 4096
 """Connections that there is room for at first, and at least by how many more the room grows."""
+
+DOUBLED: Final = 1 << 17
+"""Places up to which the room is doubled, so that little is moved while it is small."""
 
 OVER_PLACES: Final = 4096
 """Connections that are over, taken out at once: few enough to stay in the processor's cache."""
@@ -44,6 +48,7 @@ def empty_tables(places: int = PLACES, over: int = OVER_PLACES) -> Tables:
         over_gone=np.zeros(over, np.uint8),
         over_until=np.zeros(over, np.int64),
         over_successor=np.zeros(over, np.uint32),
+        ahead=np.zeros(RING, np.uint64),
         edges=edges(),
         synchronized=synchronized(),
         scalars=scalars,
@@ -70,7 +75,7 @@ def with_room(t: Tables) -> Tables:
 
 
 def _more(places: int) -> int:
-    return places + max(PLACES, places // 8)
+    return places + max(PLACES, places // 8, min(places, DOUBLED))
 
 
 def _with_longer_memory(t: Tables) -> Tables:

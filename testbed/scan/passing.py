@@ -92,7 +92,6 @@ class Pass:
             rest = data[done:]
             self._offset += done
             self._check_size()
-            self._hand_over(0)
             yield len(chunk)
         if rest:
             self._feed_parser(rest, 0)

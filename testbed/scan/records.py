@@ -13,8 +13,10 @@ import numpy as np
 from ..wire.pcap import MAX_CAPTURED
 from ..wire.pcapng import ENHANCED_PACKET, EPB_DROPCOUNT, MAX_BLOCK, MAX_TIME_NS
 from .compiled import compiled, inlined
-from .frames import packet, u32, u32_swapped
+from .ahead import DISTANCE, look_ahead
+from .frames import ETHERNET, packet
 from .layout import Int, Scalar, Tables
+from .words import u32, u32_swapped
 
 MORE, ODD = 4, 5
 """Why the walk stopped, besides the answers of `packet`: the rest of a record is not there; a record, or
@@ -41,7 +43,13 @@ def walk_pcap(
     """
     size = data.size
     scalars = t.scalars
+    next_look, turn = at, scalars[Scalar.FRAME]
     while at + header <= size:
+        while framing == ETHERNET and turn < scalars[Scalar.FRAME] + DISTANCE and next_look + header <= size:
+            frame = next_look + header
+            next_look = frame + _word(data, next_look + 8, little)
+            look_ahead(t, data, frame, min(next_look, size), turn)
+            turn += 1
         captured = _word(data, at + 8, little)
         if captured > MAX_CAPTURED:
             return ODD, at
