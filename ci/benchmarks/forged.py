@@ -29,7 +29,9 @@ START_S: Final = 1_700_000_000
 AT_ONCE: Final = 5_000
 """Connections that are open at the same time."""
 WRITTEN_AT_ONCE: Final = 50_000
-"""Connections; as many have one client."""
+"""Connections."""
+PORTS: Final = 50_000
+"""Connections of one client."""
 
 _OPEN = "> S 0:0(0)\n< S. 0:0(0) ack 1\n> . 1:1(0) ack 1\n"
 _REQUEST = "> P. 1:101(100) ack 1\n< . 1:1(0) ack 101\n"
@@ -139,9 +141,9 @@ def _frames(line: Line, numbers: npt.NDArray[np.int64]) -> Array:
     frames[:, IP_AT] = 0x45
     _big(frames, IP_AT + 2, 2, np.full(len(numbers), size - 14))
     frames[:, IP_AT + 8], frames[:, IP_AT + 9] = 64, 6
-    client = (10 << 24) + 1 + numbers // WRITTEN_AT_ONCE
+    client = (10 << 24) + 1 + numbers // PORTS
     server = (192 << 24) + (168 << 16) + 1 + numbers % 20
-    client_port, server_port = 10_000 + numbers % WRITTEN_AT_ONCE, np.full(len(numbers), 443)
+    client_port, server_port = 10_000 + numbers % PORTS, np.full(len(numbers), 443)
     client_isn, server_isn = numbers * 2_654_435_761 % (1 << 32), numbers * 40_503_000_003 % (1 << 32)
     ours, theirs = (client_isn, server_isn) if line.direction == ">" else (server_isn, client_isn)
     ends = [(client, client_port), (server, server_port)]

@@ -100,6 +100,7 @@ def let_go(t: Tables, i: Int, gone: Int, until: Int, successor: Int) -> Int:
     if rare:
         t.rare[rare].fin_frame = scalars[Scalar.RARE_FREE]
         scalars[Scalar.RARE_FREE] = rare
+    c.bits = 0  # as no live connection's are
     t.queues[i, 0] = scalars[Scalar.FREE]
     scalars[Scalar.FREE] = i
     scalars[Scalar.LIVE] -= 1

@@ -13,7 +13,7 @@ import numpy as np
 
 from .ahead import RING
 from .flows import PAST_MOST, rehash, rehash_past
-from .layout import CONNECTION, END, RARE, Array, Scalar, Tables, edges, synchronized
+from .layout import CONNECTION, END, RARE, Scalar, Tables, edges, synchronized
 
 PLACES: Final = 4096
 """Connections that there is room for at first, and at least by how many more the room grows."""
@@ -84,10 +84,3 @@ def _with_longer_memory(t: Tables) -> Tables:
     for old, old_lives, new, new_lives in zip(t.past, t.past_lives, past, lives, strict=True):
         rehash_past(old, old_lives, new, new_lives)
     return t._replace(past=past, past_lives=lives)
-
-
-def live(t: Tables) -> Array:
-    """The places of all live connections, in the order in which they began."""
-    places = (t.slots[t.slots != 0] & np.uint64(0xFFFFFFFF)).astype(np.int64) - 1
-    answer: Array = places[np.argsort(t.connections["number"][places])]
-    return answer

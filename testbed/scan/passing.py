@@ -29,8 +29,8 @@ from .compiled import compiled
 from .follow import PURE, ROOM, TAKEN, take, taken
 from .frames import FRAMING, NO_SCALE, OTHER, SECOND
 from .incarnations import let_go, note_ended, rare_of
-from .layout import Array, Gone, Of, Scalar, Tables
-from .memory import empty_tables, live, with_room
+from .layout import Array, Gone, Int, Of, Scalar, Tables
+from .memory import empty_tables, with_room
 from .records import MORE, SECOND_NS, UNKNOWN_CLOCK, done_with_packet, walk_pcap, walk_pcapng
 from .revive import Record, revived, store
 from .verdicts import Verdicts
@@ -278,9 +278,9 @@ class Pass:
     def _finish(self) -> None:
         self._hand_over(0)
         end_ns = int(self._tables.scalars[Scalar.END_NS])
-        places, done = live(self._tables), 0
-        while done < len(places):
-            done = int(_let_all_go(self._tables, places, done))
+        place = 0
+        while place < self._tables.scalars[Scalar.USED]:
+            place = int(_let_all_go(self._tables, place))
             self._hand_over(end_ns)
             self._tables = with_room(self._tables)
 
@@ -324,8 +324,10 @@ def _unit(units: int) -> int:
 
 
 @compiled
-def _let_all_go(t: Tables, places: Array, done: int) -> int:
-    """Let go as many as there is room for; answers how many are done."""
-    while done < places.size and let_go(t, places[done], Gone.FINISHED, 0, 0):
-        done += 1
-    return done
+def _let_all_go(t: Tables, place: Int) -> Int:
+    """Let go all that are live from a place on, as many as there is room for; answers where to go on."""
+    while place < t.scalars[Scalar.USED]:
+        if t.connections[place].bits and not let_go(t, place, Gone.FINISHED, 0, 0):
+            break
+        place += 1
+    return place

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..wire.pcap import MAX_CAPTURED
 from ..wire.pcapng import ENHANCED_PACKET, EPB_DROPCOUNT, MAX_BLOCK, MAX_TIME_NS
-from .compiled import compiled, inlined
 from .ahead import DISTANCE, look_ahead
+from .compiled import compiled, inlined
 from .frames import ETHERNET, packet
 from .layout import Int, Scalar, Tables
 from .words import u32, u32_swapped
