@@ -70,7 +70,7 @@ def processes(count: int) -> Iterator[Executor]:
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
-        context.set_forkserver_preload(["testbed.scan.job"])
+        context.set_forkserver_preload(["testbed.scan.job", "testbed.scan.warm"])
     with ProcessPoolExecutor(count, context, initializer=_end_with_parent) as executor:
         try:
             yield executor
