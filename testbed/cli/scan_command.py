@@ -155,8 +155,9 @@ def _side_by_side(jobs: Sequence[Job], table: Table | None, dask: str | None, co
         if dask is not None:
             executor = stack.enter_context(pool.cluster(dask))
         else:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="testbed-scan-"))
-            jobs = [job._replace(folder=folder) for job in jobs]
+            if table is not None:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="testbed-scan-"))
+                jobs = [job._replace(folder=folder) for job in jobs]
             executor = stack.enter_context(pool.processes(min(count or pool.cores(), len(jobs))))
         told = stack.enter_context(_progress(len(jobs), "captures"))
         results = stack.enter_context(contextlib.closing(pool.scan_all(jobs, executor)))
