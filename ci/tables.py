@@ -45,6 +45,17 @@ def findings() -> Iterator[str]:
     yield ""
 
 
+def columns() -> Iterator[str]:
+    """The columns of `testbed scan`'s table."""
+    from testbed.scan.columns import COLUMNS
+
+    yield "| column | | what it says |"
+    yield "|---|---|---|"
+    for column in COLUMNS:
+        yield _row(f"`{column.name}`", column.kind, column.meaning)
+    yield ""
+
+
 def _row(*cells: str) -> str:
     return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"
 
@@ -52,6 +63,7 @@ def _row(*cells: str) -> str:
 PAGES: dict[Path, Callable[[], Iterator[str]]] = {
     ROOT / "docs" / "catalogue.md": scenarios,
     ROOT / "docs" / "findings.md": findings,
+    ROOT / "docs" / "scan.md": columns,
 }
 
 

@@ -37,6 +37,7 @@ FLOORS: dict[str, int] = {
     "doctor": 5,
     "lab": 5,
     "watch": 5,
+    "scan": 5,
     "scenarios": 6,
     "stepper": 6,
     "verify": 6,

@@ -5,6 +5,8 @@ experiments  the functions behind the rows about short experiments
 crowds       the function behind the row about many connections at once
 kernel       the functions behind the rows about the kernel's socket tables
 captures     the functions behind the row about a capture file
+scans        the functions behind the rows about captures to scan
+forged       a big capture, made in seconds
 sockets      tens of thousands of connections, held by several processes
 measure      contenders taken in turns, and what came of it
 machine      on what it ran

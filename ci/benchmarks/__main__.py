@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         ("sockets", "how many are open"),
         ("rounds", "figures of each contender"),
         ("connections", "how many a capture holds"),
+        ("packets", "how many one to scan holds, at least"),
         ("experiments", "how many are done one after the other"),
         ("at_once", "how many connections are open in one experiment"),
     ):

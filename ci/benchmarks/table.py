@@ -17,6 +17,7 @@ class Options(NamedTuple):
     sockets      how many are open, where a row is about many
     rounds       figures taken of each contender
     connections  how many a capture holds, some ten segments each
+    packets      how many a capture that is to be scanned holds, at least
     experiments  how many are done one after the other
     at_once      how many connections are open at once in one experiment
     """
@@ -24,6 +25,7 @@ class Options(NamedTuple):
     sockets: int = 36_000
     rounds: int = 9
     connections: int = 50_000
+    packets: int = 8_000_000
     experiments: int = 2_000
     at_once: int = 10_000
 
@@ -113,5 +115,19 @@ ROWS: Final = (
         "testbed explain goes through 150,000 segments in a second.",
         "captures",
         "explain",
+    ),
+    Row(
+        "scan",
+        "A capture of {packets:,} packets scanned",
+        "testbed scan goes through 10 million packets in a second, and no slower than tcpdump reads them.",
+        "scans",
+        "scan",
+    ),
+    Row(
+        "scan-side-by-side",
+        "Eight captures with {packets:,} packets together",
+        "Two processes on two cores are 1.8 times as fast as one.",
+        "scans",
+        "side_by_side",
     ),
 )

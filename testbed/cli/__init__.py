@@ -23,6 +23,7 @@ COMMANDS = {
     "list": ("list", "What there is to run."),
     "verify": ("verify", "Whether a server opens, idles and says goodbye as it should."),
     "explain": ("explain", "What happened to the connections in a capture file."),
+    "scan": ("scan", "Captures of any size: a row for each connection, and the counts."),
     "watch": ("watch", "Connections of a port, a process or a container, live."),
     "exec": ("exec", "Run any command in a private network."),
     "serve": ("serve", "Serve echo, RPC or HTTP, with a chosen way of ending connections."),

@@ -53,6 +53,7 @@ class Reading:
     segments   as in `explain`
     before     the number of connections in the captures before this one: ids go on from there
     live       for a capture that was made just now
+    flows      only segments that go one of these ways, as `Segment.flow` has them; not for a text
 
     Known once all was read:
 
@@ -75,7 +76,9 @@ class Reading:
         segments: bool | Collection[int] = False,
         before: int = 0,
         live: Live | None = None,
+        flows: Collection[bytes] | None = None,
     ) -> None:
+        self._flows = flows
         self._source = source
         self._keep = segments if isinstance(segments, bool) else {number - before for number in segments}
         self._before = before
@@ -95,7 +98,8 @@ class Reading:
                     self._feed_text(tracker, capture, segments)
                 else:
                     for segment in segments:
-                        feed(segment)
+                        if self._flows is None or segment.flow in self._flows:
+                            feed(segment)
                 end_ns = max(end_ns, max(map(_TIME_OF, segments), default=0))
                 total += len(segments)
                 if over:

@@ -13,6 +13,10 @@ from .table import Evidence, Finding, Severity, Side, ends, other, side_of, watc
 STALLED_NS = 1_000_000_000
 """How long a window may stay shut, or data unacknowledged, before it is worth a warning."""
 
+RESENT_SHARE = 0.02
+RESENT_MANY = 3
+"""From which share of an end's segments on, and from how many, retransmissions are worth a warning."""
+
 
 def keepalive_probes(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     """Keepalive probes, and whether they were answered."""
@@ -127,7 +131,7 @@ def retransmission(connection: Connection, evidence: Evidence) -> Iterator[Findi
         )
         if connection.count(Note.SPURIOUS_RETRANSMISSION):
             text += " Spurious ones had been acknowledged before they were repeated."
-        severity = Severity.WARNING if share >= 0.02 and total >= 3 else Severity.INFO
+        severity = Severity.WARNING if share >= RESENT_SHARE and total >= RESENT_MANY else Severity.INFO
         yield Finding("retransmission", severity, side_of(end), min(numbers, default=None), text)
 
 

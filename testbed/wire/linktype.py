@@ -26,13 +26,13 @@ _PPPOE_SESSION: Final = 0x8864
 _SMALLEST_ETHERTYPE: Final = 0x0600  # below it the field is a length (IEEE 802.3 clause 3.2.6)
 
 # 802.1Q, 802.1ad, and the numbers that equipment used for stacked tags before it
-_TAGS: Final = frozenset({0x8100, 0x88A8, 0x9100, 0x9200, 0x9300})
+TAGS: Final = frozenset({0x8100, 0x88A8, 0x9100, 0x9200, 0x9300})
 
 _BRIDGE_PORT_TAG: Final = 0x893F  # E-TAG, IEEE 802.1BR clause 7.5: six bytes, then the next EtherType
 
 # Address families as the systems number them that write NULL, LOOP and NFLOG captures:
 # everybody's IPv4; IPv6 of Linux, NetBSD and OpenBSD, FreeBSD, and macOS
-_FAMILIES: Final = {2: IPV4, 10: IPV6, 24: IPV6, 28: IPV6, 30: IPV6}
+FAMILIES: Final = {2: IPV4, 10: IPV6, 24: IPV6, 28: IPV6, 30: IPV6}
 
 # PPP protocol numbers (RFC 1332, RFC 5072, RFC 3032)
 _PPP_PROTOCOLS: Final = {0x0021: IPV4, 0x0057: IPV6, 0x0281: 0x8847, 0x0283: 0x8848}
@@ -50,7 +50,7 @@ def ethertype(data: bytes, kind: int, at: int) -> Located:
     while True:
         if kind in (IPV4, IPV6):
             return kind, at
-        if kind in _TAGS:
+        if kind in TAGS:
             if len(data) < at + 4:
                 return CUT
             kind, at = _u16(data, at + 2), at + 4
@@ -138,8 +138,8 @@ def _family(data: bytes, at: int) -> Located:
         return CUT
     word = data[at : at + 4]
     for order in (int.from_bytes(word, "little"), int.from_bytes(word, "big")):
-        if order in _FAMILIES:
-            return _FAMILIES[order], at + 4
+        if order in FAMILIES:
+            return FAMILIES[order], at + 4
     return "loopback, other family"
 
 

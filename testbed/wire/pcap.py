@@ -53,6 +53,8 @@ class PcapParser:
     truncated             those of them that are shorter than they were on the wire
     problems              one line for each thing wrong with the file
     stopped               True once nothing more can be read from it, whatever is fed
+    magic, version        from the file header, None and 2.4 before it was seen
+    offset                where in the file the next bytes are from, but for what was kept of the last ones
 
     Nothing raises: a file that stops making sense ends with a line in `problems`, and the packets
     before it stand.
@@ -67,16 +69,16 @@ class PcapParser:
         self.stopped = False
         self.drops: int | None = None  # the format has no room for it
         self.detail = ""
-        self._magic: Magic | None = None
+        self.magic: Magic | None = None
         self._record = struct.Struct("<IIII")
-        self._version = (2, 4)
+        self.version = (2, 4)
         self._rest = b""
-        self._offset = 0  # where in the file _rest begins
+        self.offset = 0  # where in the file _rest begins
 
     @property
     def link_numbers(self) -> list[int]:
         """The LINKTYPE_ numbers that the file declares, in order."""
-        return [self.link_type] if self._magic else []
+        return [self.link_type] if self.magic else []
 
     def feed(self, chunk: bytes) -> list[Row]:
         """Take the next bytes of the file; return the packets that they complete."""
@@ -84,17 +86,17 @@ class PcapParser:
         if self.stopped:
             return []
         start = 0
-        if self._magic is None:
+        if self.magic is None:
             if len(buffer) < FILE_HEADER_SIZE:
                 self._rest = buffer
                 return []
-            self._magic = self._read_file_header(buffer)
-            if self._magic is None:
+            self.magic = self._read_file_header(buffer)
+            if self.magic is None:
                 return []
             start = FILE_HEADER_SIZE
-        rows, end = self._records(buffer, start, self._magic)
+        rows, end = self._records(buffer, start, self.magic)
         self._rest = buffer[end:]
-        self._offset += end
+        self.offset += end
         return rows
 
     def finish(self) -> None:
@@ -102,13 +104,13 @@ class PcapParser:
         if self.stopped:
             return
         self.stopped = True
-        if self._magic is None:
+        if self.magic is None:
             self.problems.append(
                 f"cut inside the file header: {len(self._rest)} of {FILE_HEADER_SIZE} bytes are there"
             )
         elif self._rest:
             self.problems.append(
-                f"cut inside packet {self.packets + 1}, at byte {self._offset}: "
+                f"cut inside packet {self.packets + 1}, at byte {self.offset}: "
                 f"the file ends {len(self._rest)} bytes into it"
             )
 
@@ -120,7 +122,7 @@ class PcapParser:
         major, minor, snaplen, network = struct.unpack_from(magic.order + "HH8xII", buffer, 4)
         self.link_type = network & _LINK_TYPE_MASK
         self.snaplen = snaplen
-        self._version = (major, minor)
+        self.version = (major, minor)
         self._record = struct.Struct(magic.order + "IIII")
         self.detail = "{}-endian, {}seconds{}".format(
             "big" if magic.order == ">" else "little",
@@ -142,7 +144,7 @@ class PcapParser:
         frame = self.packets
         truncated = 0
         end = len(buffer)
-        odd_lengths = self._version < (2, 4)
+        odd_lengths = self.version < (2, 4)
         at = start + header  # where the packet's bytes would begin
         while at <= end:
             seconds, fraction, captured, original = unpack(buffer, at - header)
@@ -150,7 +152,7 @@ class PcapParser:
                 captured, original = self._lengths(captured, original)
             if captured > MAX_CAPTURED:
                 self._stop(
-                    f"packet {frame + 1}, at byte {self._offset + at - header}, claims {captured} bytes, "
+                    f"packet {frame + 1}, at byte {self.offset + at - header}, claims {captured} bytes, "
                     f"more than any capture holds ({MAX_CAPTURED}): the rest of the file was not read"
                 )
                 break
@@ -172,7 +174,7 @@ class PcapParser:
         Up to 2.2 they were written the other way round; of 2.3 there are both kinds (libpcap,
         sf-pcap.c), and there the smaller one is what was captured.
         """
-        if self._version < (2, 3) or first > second:
+        if self.version < (2, 3) or first > second:
             return min(first, second), max(first, second)
         return first, second
 

@@ -35,11 +35,11 @@ _ORDERS: Final = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
 
 # Option codes, each within its own kind of block
 _IF_TSRESOL, _IF_TSOFFSET = 9, 14
-_EPB_DROPCOUNT, _PACK_DROPS_UNKNOWN = 4, 0xFFFF
+EPB_DROPCOUNT, _PACK_DROPS_UNKNOWN = 4, 0xFFFF
 _ISB_IFDROP, _ISB_OSDROP = 5, 7
 
 
-class _Interface:
+class Interface:
     """One interface of the section that is being read."""
 
     __slots__ = ("between", "link_type", "offset_ns", "snaplen", "statistics", "units")
@@ -69,6 +69,14 @@ class PcapngParser:
     drops          packets that the file says were not captured; None where it says nothing
     problems       one line for each kind of thing wrong with the file
     stopped        True once nothing more can be read from it, whatever is fed
+
+    For who reads the plain blocks himself and has this read the others (`testbed.scan`):
+
+    order          struct's byte order mark of the section; empty before the first
+    interfaces     of the section
+    last_time_ns   the last packet's time: a simple packet has none of its own
+    offset         where in the file the next bytes are from, but for what was kept of the last ones
+    to_skip        how many of the next bytes belong to a block that is not read
     """
 
     def __init__(self) -> None:
@@ -78,14 +86,14 @@ class PcapngParser:
         self.problems: list[str] = []
         self.stopped = False
         self.detail = ""
-        self._order = ""  # struct's byte order mark; empty before the first section
-        self._interfaces: list[_Interface] = []
+        self.order = ""
+        self.interfaces: list[Interface] = []
         self._past_drops: int | None = None  # of the sections before this one
         self._told: set[str] = set()
-        self._last_time_ns = 0
+        self.last_time_ns = 0
         self._rest = b""
-        self._offset = 0  # where in the file _rest begins
-        self._to_skip = 0  # bytes of an unknown block that are still to come
+        self.offset = 0  # where in the file _rest begins
+        self.to_skip = 0
         self._head = self._enhanced = struct.Struct("<II")
         self._handlers: dict[int, Callable[[bytes, int, int], Row | None]] = {
             INTERFACE: self._interface,
@@ -102,23 +110,23 @@ class PcapngParser:
 
     @property
     def drops(self) -> int | None:
-        told = [n for n in (self._past_drops, *(i.drops for i in self._interfaces)) if n is not None]
+        told = [n for n in (self._past_drops, *(i.drops for i in self.interfaces)) if n is not None]
         return sum(told) if told else None
 
     def feed(self, chunk: bytes) -> list[Row]:
         """Take the next bytes of the file; return the packets that they complete."""
         if self.stopped:
             return []
-        if self._to_skip:
-            skipped = min(self._to_skip, len(chunk))
-            self._to_skip -= skipped
-            self._offset += skipped
+        if self.to_skip:
+            skipped = min(self.to_skip, len(chunk))
+            self.to_skip -= skipped
+            self.offset += skipped
             chunk = chunk[skipped:]
         buffer = self._rest + chunk if self._rest else chunk
         rows: list[Row] = []
         at = self._blocks(buffer, rows)
         self._rest = b"" if self.stopped else buffer[at:]
-        self._offset += min(at, len(buffer))
+        self.offset += min(at, len(buffer))
         return rows
 
     def finish(self) -> None:
@@ -126,7 +134,7 @@ class PcapngParser:
         if self.stopped:
             return
         self.stopped = True
-        if self._rest or self._to_skip:
+        if self._rest or self.to_skip:
             self.problems.append(f"cut inside a block, after packet {self.packets}")
 
     # ---- blocks
@@ -141,24 +149,24 @@ class PcapngParser:
                 if not self._begin_section(buffer, at):
                     break
                 kind, length = self._head.unpack_from(buffer, at)
-            elif not self._order:
+            elif not self.order:
                 self._stop("no pcapng section header at the beginning")
                 break
             else:
                 kind, length = self._head.unpack_from(buffer, at)
             if length < _SMALLEST or length & 3:
-                self._stop(f"the block at byte {self._offset + at} claims the impossible length {length}")
+                self._stop(f"the block at byte {self.offset + at} claims the impossible length {length}")
                 break
             handler = self._handlers.get(kind)
             if handler is None and kind != _SECTION_NUMBER:
                 if at + length > end:  # never held in memory, however long it is
-                    self._to_skip = at + length - end
+                    self.to_skip = at + length - end
                     return end
                 at += length
                 continue
             if length > MAX_BLOCK:
                 self._stop(
-                    f"the block at byte {self._offset + at} claims {length} bytes, more than any of its kind"
+                    f"the block at byte {self.offset + at} claims {length} bytes, more than any of its kind"
                 )
                 break
             stop = at + length
@@ -167,7 +175,7 @@ class PcapngParser:
             if buffer[stop - 4 : stop] != buffer[at + 4 : at + 8]:
                 self._tell(
                     "lengths",
-                    f"the block at byte {self._offset + at} gives two different lengths; the first is taken",
+                    f"the block at byte {self.offset + at} gives two different lengths; the first is taken",
                 )
             if kind == ENHANCED_PACKET:
                 row = enhanced_packet(buffer, at + 8, stop - 4)
@@ -187,22 +195,20 @@ class PcapngParser:
             return False
         order = _ORDERS.get(buffer[at + 8 : at + 12])
         if order is None:
-            self._stop(f"the section at byte {self._offset + at} has no byte-order magic")
+            self._stop(f"the section at byte {self.offset + at} has no byte-order magic")
             return False
         length, major, minor = struct.unpack_from(order + "4xI4xHH", buffer, at)
         if major != 1:
-            self._stop(f"the section at byte {self._offset + at} is pcapng version {major}.{minor}, not 1.x")
+            self._stop(f"the section at byte {self.offset + at} is pcapng version {major}.{minor}, not 1.x")
             return False
         if length < 28:
-            self._stop(
-                f"the section header at byte {self._offset + at} claims the impossible length {length}"
-            )
+            self._stop(f"the section header at byte {self.offset + at} claims the impossible length {length}")
             return False
         if at + length > len(buffer) and length <= MAX_BLOCK:
             return False  # the section begins when its header is whole, so that it begins once
         self._past_drops = self.drops
-        self._interfaces = []
-        self._order = order
+        self.interfaces = []
+        self.order = order
         self._head = struct.Struct(order + "II")
         self._enhanced = struct.Struct(order + "IIIII")
         self.detail = "big-endian" if order == ">" else "little-endian"
@@ -210,16 +216,16 @@ class PcapngParser:
 
     def _interface(self, buffer: bytes, at: int, end: int) -> None:
         if end < at + 8:
-            return self._stop(f"an interface block of {end - at} bytes, at byte {self._offset + at - 8}")
-        link_type, snaplen = struct.unpack_from(self._order + "H2xI", buffer, at)
-        interface = _Interface(link_type, snaplen)
+            return self._stop(f"an interface block of {end - at} bytes, at byte {self.offset + at - 8}")
+        link_type, snaplen = struct.unpack_from(self.order + "H2xI", buffer, at)
+        interface = Interface(link_type, snaplen)
         for code, value in self._options(buffer, at + 8, end):
             if code == _IF_TSRESOL and value:
                 # the top bit tells powers of two from powers of ten
                 interface.units = 1 << (value[0] & 0x7F) if value[0] & 0x80 else 10 ** value[0]
             elif code == _IF_TSOFFSET and len(value) == 8:
                 interface.offset_ns = self._number(value, signed=True) * 1_000_000_000
-        self._interfaces.append(interface)
+        self.interfaces.append(interface)
         self._links[link_type] = None
         return None
 
@@ -231,12 +237,12 @@ class PcapngParser:
         stop = data_at + captured
         if captured > MAX_CAPTURED:
             return self._absurd(captured)
-        if stop > end or number >= len(self._interfaces):
+        if stop > end or number >= len(self.interfaces):
             return self._impossible(number, captured, end - data_at)
-        interface = self._interfaces[number]
+        interface = self.interfaces[number]
         if end - stop > 3:  # more than padding: options
             for code, value in self._options(buffer, stop + (-captured & 3), end):
-                if code == _EPB_DROPCOUNT and len(value) == 8:
+                if code == EPB_DROPCOUNT and len(value) == 8:
                     interface.between = (interface.between or 0) + self._number(value)
         self.packets = frame = self.packets + 1
         if captured < original:
@@ -245,19 +251,19 @@ class PcapngParser:
         time_ns = (high << 32 | low) * 1_000_000_000 // interface.units + interface.offset_ns
         if not 0 <= time_ns < MAX_TIME_NS:
             time_ns = self._no_time(frame)
-        self._last_time_ns = time_ns
+        self.last_time_ns = time_ns
         return frame, time_ns, interface.link_type, buffer[data_at:stop], original
 
     def _obsolete_packet(self, buffer: bytes, at: int, end: int) -> Row | None:
         if end < at + 20:
             return self._bad_packet(f"a packet block of {end - at} bytes")
-        number, drops, high, low, captured, original = struct.unpack_from(self._order + "HHIIII", buffer, at)
+        number, drops, high, low, captured, original = struct.unpack_from(self.order + "HHIIII", buffer, at)
         stop = at + 20 + captured
         if captured > MAX_CAPTURED:
             return self._absurd(captured)
-        if stop > end or number >= len(self._interfaces):
+        if stop > end or number >= len(self.interfaces):
             return self._impossible(number, captured, end - at - 20)
-        interface = self._interfaces[number]
+        interface = self.interfaces[number]
         if drops != _PACK_DROPS_UNKNOWN:
             interface.between = (interface.between or 0) + drops
         time_ns = interface.time_ns(high << 32 | low)
@@ -268,27 +274,25 @@ class PcapngParser:
     def _simple_packet(self, buffer: bytes, at: int, end: int) -> Row | None:
         if end < at + 4:
             return self._bad_packet(f"a simple packet block of {end - at} bytes")
-        if not self._interfaces:
+        if not self.interfaces:
             return self._bad_packet("a packet of interface 0, which the section does not describe")
         self._tell("simple", "simple packet blocks have no time: each was given that of the packet before it")
-        interface = self._interfaces[0]
-        (original,) = struct.unpack_from(self._order + "I", buffer, at)
+        interface = self.interfaces[0]
+        (original,) = struct.unpack_from(self.order + "I", buffer, at)
         # its captured length is nowhere written: the least of these (section 4.4)
         captured = min(original, interface.snaplen or original, end - at - 4)
         if captured > MAX_CAPTURED:
             return self._absurd(captured)
         if end - at - 4 < min(original, interface.snaplen or original):
             self._tell("simple-short", f"packet {self.packets + 1} is longer than the block that holds it")
-        return self._row(
-            self._last_time_ns, interface.link_type, buffer[at + 4 : at + 4 + captured], original
-        )
+        return self._row(self.last_time_ns, interface.link_type, buffer[at + 4 : at + 4 + captured], original)
 
     def _statistics(self, buffer: bytes, at: int, end: int) -> None:
         """Counts since the capture began, so that a later block replaces an earlier one."""
         if end < at + 12:
             return
-        (number,) = struct.unpack_from(self._order + "I", buffer, at)
-        if number >= len(self._interfaces):
+        (number,) = struct.unpack_from(self.order + "I", buffer, at)
+        if number >= len(self.interfaces):
             return
         drops = [
             self._number(value)
@@ -296,31 +300,31 @@ class PcapngParser:
             if code in (_ISB_IFDROP, _ISB_OSDROP) and len(value) == 8
         ]
         if drops:
-            self._interfaces[number].statistics = sum(drops)
+            self.interfaces[number].statistics = sum(drops)
 
     # ---- parts of blocks
 
     def _row(self, time_ns: int, link_type: int, data: bytes, original: int) -> Row:
         self.packets += 1
         self.truncated += len(data) < original
-        self._last_time_ns = time_ns
+        self.last_time_ns = time_ns
         return self.packets, time_ns, link_type, data, original
 
     def _options(self, buffer: bytes, at: int, end: int) -> Iterator[tuple[int, bytes]]:
         """Codes and values (section 3.5), as far as their lengths make sense."""
         while at + 4 <= end:
-            code, length = struct.unpack_from(self._order + "HH", buffer, at)
+            code, length = struct.unpack_from(self.order + "HH", buffer, at)
             stop = at + 4 + length
             if code == 0:
                 return
             if stop > end:
-                self._tell("options", f"options at byte {self._offset + at} run beyond their block")
+                self._tell("options", f"options at byte {self.offset + at} run beyond their block")
                 return
             yield code, buffer[at + 4 : stop]
             at = stop + (-length & 3)
 
     def _number(self, value: bytes, signed: bool = False) -> int:
-        return int.from_bytes(value, "big" if self._order == ">" else "little", signed=signed)
+        return int.from_bytes(value, "big" if self.order == ">" else "little", signed=signed)
 
     # ---- what is wrong
 
@@ -334,7 +338,7 @@ class PcapngParser:
         self._tell(
             "time", f"packet {frame} claims an impossible time; it was given that of the packet before it"
         )
-        return self._last_time_ns
+        return self.last_time_ns
 
     def _impossible(self, number: int, captured: int, room: int) -> Row | None:
         if captured > room:

@@ -62,7 +62,7 @@ _NOT_OURS: Final = (
 )
 
 
-class _Parser(Protocol):
+class Parser(Protocol):
     """What `PcapParser` and `PcapngParser` have in common."""
 
     packets: int
@@ -141,6 +141,9 @@ class CaptureFile:
     icmp_errors        ICMP errors that quote a segment, at most `decode.MAX_ICMP_ERRORS`
     icmp_errors_seen   how many there were
 
+    parser             what its bytes are fed to, None for a text
+    decoder            what its packets are given to: with `chunks` all that is needed to read it otherwise
+
     Error handling: what is wrong inside a file is told in `problems`, and everything before it stands;
     only a file that cannot be taken for a capture at all raises (`open_capture`).
     """
@@ -149,8 +152,8 @@ class CaptureFile:
         self.path = path
         self._closing = closing
         self._problems: list[str] = []
-        self._decoder = Decoder()
-        self._parser: _Parser | None = None
+        self.decoder = Decoder()
+        self.parser: Parser | None = None
         self._text: TextReading | None = None
         suffix = ""
         head = self._read_head(source, b"")
@@ -193,10 +196,10 @@ class CaptureFile:
                 raise UnreadableInput(
                     f"{self.path}: cut after {len(head)} bytes, inside the file header; expected {EXPECTED}"
                 )
-            self._parser = PcapParser()
+            self.parser = PcapParser()
             return "pcap"
         if head[:4] == pcapng.MAGIC:
-            self._parser = PcapngParser()
+            self.parser = PcapngParser()
             return "pcapng"
         for magic, remark in _NOT_OURS:
             if head.startswith(magic):
@@ -214,15 +217,15 @@ class CaptureFile:
 
     @property
     def link_types(self) -> list[str]:
-        return [linktype.name(n) for n in self._parser.link_numbers] if self._parser else []
+        return [linktype.name(n) for n in self.parser.link_numbers] if self.parser else []
 
     @property
     def detail(self) -> str:
-        return self._parser.detail if self._parser else ""
+        return self.parser.detail if self.parser else ""
 
     @property
     def problems(self) -> list[str]:
-        reader = self._parser or self._text
+        reader = self.parser or self._text
         return [
             *(reader.problems if reader else []),
             *self._problems,
@@ -236,37 +239,37 @@ class CaptureFile:
 
     @property
     def drops(self) -> int | None:
-        reader = self._parser or self._text
+        reader = self.parser or self._text
         return reader.drops if reader else None
 
     @property
     def packets(self) -> int:
-        reader = self._parser or self._text
+        reader = self.parser or self._text
         return reader.packets if reader else 0
 
     @property
     def truncated(self) -> int:
-        return self._parser.truncated + self._decoder.cut if self._parser else 0
+        return self.parser.truncated + self.decoder.cut if self.parser else 0
 
     @property
     def other(self) -> dict[str, int]:
-        return dict(self._text.other if self._text else self._decoder.other)
+        return dict(self._text.other if self._text else self.decoder.other)
 
     @property
     def icmp_errors(self) -> list[IcmpError]:
-        return list(self._decoder.icmp_errors)
+        return list(self.decoder.icmp_errors)
 
     @property
     def icmp_about(self) -> Mapping[bytes, Sequence[IcmpError]]:
         """The same by the flow that they quote, as known so far: it grows with the reading."""
-        return self._decoder.icmp_about
+        return self.decoder.icmp_about
 
     @property
     def icmp_errors_seen(self) -> int:
-        return self._decoder.icmp_errors_seen
+        return self.decoder.icmp_errors_seen
 
     def _not_decoded(self) -> Iterator[str]:
-        rows = map(linktype.link_type, self._parser.link_numbers if self._parser else ())
+        rows = map(linktype.link_type, self.parser.link_numbers if self.parser else ())
         names = [row.name for row in rows if row.locate is None]
         for name in names[:LINK_TYPES_TOLD]:
             yield f"packets of link type {name} are not decoded: nothing in them was looked at"
@@ -274,7 +277,7 @@ class CaptureFile:
             yield f"and those of {len(names) - LINK_TYPES_TOLD} more link types are not"
 
     def _contradictions(self) -> Iterator[str]:
-        decoder = self._decoder
+        decoder = self.decoder
         if decoder.longer:
             packets = "1 packet is" if decoder.longer == 1 else f"{decoder.longer:,} packets are"
             yield (
@@ -306,25 +309,32 @@ class CaptureFile:
             while some := list(islice(rest, _TEXT_PIECE)):
                 yield [], some
             return
-        decode = self._decoder.segments
+        decode = self.decoder.segments
         for rows in self._batches():
             yield rows, decode(rows)
 
     def _batches(self) -> Iterator[list[Row]]:
-        parser = self._parser
+        parser = self.parser
         assert parser is not None  # a text does not get here
-        chunk, self._head = self._head, b""
-        while chunk and not parser.stopped:
+        for chunk in self.chunks():
             rows = parser.feed(chunk)
             if rows:
                 yield rows
-            chunk = b"" if self._problems else self._next_chunk()
         parser.finish()
 
-    def _next_chunk(self) -> bytes:
+    def chunks(self, size: int = CHUNK) -> Iterator[bytes]:
+        """The file's bytes, unzipped, in pieces of at most `size`, for as long as the parser wants more."""
+        parser = self.parser
+        assert parser is not None  # nor here
+        chunk, self._head = self._head, b""
+        while chunk and not parser.stopped:
+            yield chunk
+            chunk = b"" if self._problems else self._next_chunk(size)
+
+    def _next_chunk(self, size: int) -> bytes:
         """The next piece; none where the stream is at its end or fails, which is then a problem's line."""
         try:
-            return _read_some(self._source, CHUNK)
+            return _read_some(self._source, size)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             self._problems.append(f"damaged gzip data: {error}")
         except OSError as error:

@@ -1,0 +1,76 @@
+"""The rows about captures too big to be explained, and the others who go through them."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from testbed.capture.arguments import find_tcpdump
+from testbed.scan.job import Job as Scan
+from testbed.scan.job import scan as scan_one
+from testbed.scan.output import writing
+
+from .captures import program
+from .forged import write
+from .measure import Contender
+from .table import Job, Options
+
+FILES = 8
+
+
+@contextlib.contextmanager
+def scan(options: Options) -> Iterator[Job]:
+    """One capture, a row of each connection of it."""
+    with tempfile.TemporaryDirectory(prefix="testbed-bench-") as folder:
+        path, rows = Path(folder) / "big.pcap", Path(folder) / "rows.parquet"
+        written = write(path, options.packets)
+
+        def counted() -> int:
+            summary = scan_one(Scan(str(path)), lambda rows: None)
+            assert summary.connections == written.connections
+            return summary.scanned[0].capture.packets
+
+        def with_rows() -> int:
+            with writing(rows) as table:
+                summary = scan_one(Scan(str(path)), table.write)
+            return summary.scanned[0].capture.packets
+
+        command = [sys.executable, "-m", "testbed", "scan", str(path)]
+        tcpdump = [find_tcpdump(), "-r", str(path), "-w", "/dev/null"]
+        tshark = ["tshark", "-nqr", str(path), "-z", "conv,tcp"]
+        packets = written.packets
+        yield Job(
+            [
+                Contender("testbed scan", counted, ours=True, note="in this process, every row judged"),
+                Contender("... --out rows.parquet", with_rows, ours=True, note="in this process"),
+                program("... as a command", command, packets, is_ours=True),
+                program("... with --out", [*command, "--out", str(rows)], packets, is_ours=True),
+                program("tcpdump -r -w /dev/null", tcpdump, packets),
+                program("tshark -z conv,tcp", tshark, packets),
+                program("tcptrace", ["tcptrace", "-n", str(path)], packets),
+            ],
+            [
+                f"{packets:,} packets of {written.connections:,} connections, {path.stat().st_size:,} bytes",
+                ", ".join(f"{count:,} {kind}" for kind, count in written.kinds.items()),
+            ],
+        )
+
+
+@contextlib.contextmanager
+def side_by_side(options: Options) -> Iterator[Job]:
+    """Several captures, by one process and by one for each core."""
+    with tempfile.TemporaryDirectory(prefix="testbed-bench-") as folder:
+        packets = 0
+        for number in range(FILES):
+            packets += write(Path(folder) / f"{number}.pcap", options.packets // FILES).packets
+        command = [sys.executable, "-m", "testbed", "scan", folder, "--jobs"]
+        yield Job(
+            [
+                program("testbed scan --jobs 2", [*command, "2"], packets, is_ours=True),
+                program("testbed scan --jobs 1", [*command, "1"], packets, is_ours=True),
+            ],
+            [f"{FILES} captures, {packets:,} packets together"],
+        )

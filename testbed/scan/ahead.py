@@ -1,0 +1,78 @@
+"""What the next packets will need is fetched into the processor's cache before they are looked at.
+
+A connection's slot and records lie anywhere in memory, and fetching them takes as long as all the rest.
+So some packets ahead of the walk the four-tuple is hashed and its slot asked for, and somewhat later, when
+that is there, the records.  Nothing is decided here: a packet that is not plain Ethernet and IPv4 is passed
+over, and only its own turn is the slower for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from ..wire.linktype import IPV4
+from .compiled import inlined
+from .flows import hashed
+from .layout import Int, Scalar, Tables
+from .words import u16, u32
+
+DISTANCE: Final = 12
+"""Packets between the first look at one and its turn."""
+
+SLOT_DISTANCE: Final = 6
+"""How many packets later its slot is there."""
+
+RING: Final = 16
+_LOW32 = np.uint64(0xFFFFFFFF)
+_32 = np.uint64(32)
+
+
+def _fetch(typing_context: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line in which an array's element begins; nothing waits for it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = signature.args[0]
+        there = context.make_array(kind)(context, builder, arguments[0])
+        item_pointer: Any = cgutils.get_item_pointer
+        place = item_pointer(context, builder, kind, there, [arguments[1]], wraparound=False)
+        line = builder.bitcast(place, cgutils.voidptr_t)
+        word = cgutils.int32_t
+        takes = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, word, word, word])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [cgutils.voidptr_t], takes)
+        builder.call(prefetch, [line, word(0), word(3), word(1)])  # to read; keep it; data
+        return context.get_dummy_value()
+
+    return types.void(array, index), generate
+
+
+fetch: Any = intrinsic(_fetch)
+
+
+@inlined
+def look_ahead(t: Tables, data: Any, frame: Int, stop: Int, turn: Int) -> None:
+    """Look at the frame in `data[frame:stop]`, some turns before its own."""
+    number = np.uint64(0)
+    if frame + 38 <= stop and u16(data, frame + 12) == IPV4 and data[np.uintp(frame + 14)] == 0x45:
+        source, destination = np.uint64(u32(data, frame + 26)), np.uint64(u32(data, frame + 30))
+        sport, dport = u16(data, frame + 34), u16(data, frame + 36)
+        zero = np.uint64(0)
+        if source < destination or (source == destination and sport <= dport):
+            ports = np.uint32(sport << 16 | dport)
+            number = hashed(t.scalars[Scalar.SEED], False, zero, source, zero, destination, ports)
+        else:
+            ports = np.uint32(dport << 16 | sport)
+            number = hashed(t.scalars[Scalar.SEED], False, zero, destination, zero, source, ports)
+        fetch(t.slots, np.int64((number >> _32) & np.uint64(t.slots.size - 1)))
+    t.ahead[turn & (RING - 1)] = number
+    earlier = t.ahead[(turn - SLOT_DISTANCE) & (RING - 1)]
+    slot = t.slots[(earlier >> _32) & np.uint64(t.slots.size - 1)]
+    if earlier and slot >> _32 == earlier >> _32:
+        i = np.int64(slot & _LOW32) - 1
+        fetch(t.connections, i)
+        fetch(t.ends, 2 * i)
+        fetch(t.ends, 2 * i + 1)
