@@ -77,7 +77,12 @@ CLOSED = """
     < F. 1:1(0) ack 2
     > . 2:2(0) ack 2
 """
-CAPTURES = {"incident.pcapng": MISSING_FIN, "incident.pcap": MISSING_FIN, "big.pcap": CLOSED}
+CAPTURES = {
+    "incident.pcapng": MISSING_FIN,
+    "incident.pcap": MISSING_FIN,
+    "big.pcap": CLOSED,
+    "captures/monday.pcap": CLOSED,
+}
 
 
 def program(path: Path, text: str) -> None:
@@ -92,6 +97,7 @@ def a_users_project(folder: Path) -> Path:
     (folder / "app.py").write_text(APP)
     program(folder / "server", SERVER)
     program(folder / "integration-tests", f"#!/bin/sh\nexec {sys.executable} -m pytest -q tests\n")
+    (folder / "captures").mkdir()
     for name, text in CAPTURES.items():
         with (folder / name).open("wb") as stream:
             writer = PcapWriter(stream, 101)
