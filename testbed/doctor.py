@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -53,10 +53,13 @@ class _Check(NamedTuple):
     examine: Callable[[], Outcome]
 
 
-def examine() -> list[Capability]:
-    """Try everything, in the order in which the parts lean on each other; takes about half a second."""
+def examine(names: Collection[str] = ()) -> list[Capability]:
+    """Try everything, or what is named, in the order in which the parts lean on each other.
+
+    Everything takes about a second, a half of it the tracepoints' clock.
+    """
     found = []
-    for check in _CHECKS:
+    for check in (c for c in _CHECKS if c.name in names) if names else _CHECKS:
         if check.linux and sys.platform != "linux":
             outcome = Outcome(False, f"needs Linux, this is {sys.platform}", _NEEDS_LINUX)
         else:
@@ -99,7 +102,11 @@ def _private_network() -> Outcome:
 
 
 def _capture() -> Outcome:
-    """One packet captured in a private network, proven complete."""
+    return _captured_packet(private.enter_private_network)
+
+
+def _captured_packet(enter: Callable[[], object] | None) -> Outcome:
+    """Capture a packet, in the network that `enter` leads to or in this one; there it is proven complete."""
     version = _first_line(find_tcpdump(), "--version")
 
     async def one_packet() -> int:
@@ -108,17 +115,43 @@ def _capture() -> Outcome:
                 sender.bind(("127.0.0.1", 0))
                 sender.sendto(b"testbed doctor", sender.getsockname())
             recording = await capture.cut()
-        if not recording.complete:
+        if enter is not None and not recording.complete:
             raise CapabilityError("the capture is not complete", "try again; if it stays, report it")
         return len(recording.packets)
 
     def attempt() -> str:
-        private.enter_private_network()
+        if enter is not None:
+            enter()
         begun = time.monotonic()
         packets = asyncio.run(one_packet())
         return f"{version}; {packets} of 1 packet captured in {(time.monotonic() - begun) * 1000:.0f} ms"
 
     return tried_in_child(attempt, timeout=CHILD_SECONDS)
+
+
+def lab_here(*, private_network: bool) -> Outcome:
+    """Whether this process can have a lab, and what its witnesses are; takes about a tenth of a second.
+
+    private_network  in one of its own, else in the one that the process is in
+    """
+    from .kernel import trace_source
+
+    if sys.platform != "linux":
+        return Outcome(False, f"needs Linux, this is {sys.platform}", _NEEDS_LINUX)
+    try:
+        outcome = _captured_packet(private.PrivateNetwork().__enter__ if private_network else None)
+        if not outcome.worked:
+            return outcome
+        tcpdump = _first_line(find_tcpdump(), "--version").replace("version ", "")
+    except CapabilityError as error:
+        return Outcome(False, error.what, error.remedy)
+    try:
+        trace_source.give_back(trace_source.borrow())  # kept for the first lab
+        states = "each change of state from the kernel's tracepoints"
+    except CapabilityError:
+        states = "states from the kernel's tables (as root: from its tracepoints)"
+    where = "in a private network" if private_network else "in this network"
+    return Outcome(True, f"{tcpdump} {where}, {states}")
 
 
 def _two_hosts() -> Outcome:
@@ -250,4 +283,6 @@ _CHECKS: Final[tuple[_Check, ...]] = (
 )
 """What is tried; only the last needs nothing but to be there."""
 
-__all__ = ["Capability", "examine"]
+NAMES: Final = tuple(check.name for check in _CHECKS)
+
+__all__ = ["NAMES", "Capability", "examine", "lab_here"]

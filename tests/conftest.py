@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from testbed.doctor import examine
 from testbed.errors import CapabilityError
 from testbed.net.private import PrivateNetwork
+
+from .leftovers import MARK
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -28,9 +31,17 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def live() -> None:
     """For tests that capture in a private network; skips, with the remedy, where that cannot be done."""
-    missing = [c for c in examine() if c.name in ("capture", "netns") and not c.available]
+    missing = [c for c in examine(("capture", "netns")) if not c.available]
     if missing:
         pytest.skip(f"{missing[0].name}: {missing[0].detail}; {missing[0].remedy}")
+
+
+@pytest.fixture
+def mark(monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is started in this test carries it."""
+    value = uuid.uuid4().hex
+    monkeypatch.setenv(MARK, value)
+    return value
 
 
 @pytest.fixture
