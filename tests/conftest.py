@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +36,15 @@ def live() -> None:
     missing = [c for c in examine(("capture", "netns")) if not c.available]
     if missing:
         pytest.skip(f"{missing[0].name}: {missing[0].detail}; {missing[0].remedy}")
+
+
+@pytest.fixture
+def without_tcpdump() -> list[str]:
+    """What goes before a command that is to find no tcpdump on this machine; root may hide it."""
+    path = shutil.which("tcpdump", path=f"{os.environ['PATH']}:/usr/sbin")
+    if os.geteuid() != 0 or path is None:
+        pytest.skip("hiding tcpdump from a command takes root, and a tcpdump")
+    return ["unshare", "--mount", "sh", "-c", 'mount --bind /dev/null "$0" && exec "$@"', path]
 
 
 @pytest.fixture

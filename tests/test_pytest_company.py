@@ -189,13 +189,12 @@ def test_others_neither_see_nor_pay_for_it(project: pytest.Pytester) -> None:
 
 @pytest.mark.parametrize("require", [False, True])
 def test_a_machine_without_tcpdump(
-    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, require: bool
+    project: pytest.Pytester, without_tcpdump: list[str], require: bool
 ) -> None:
     """The skip has the remedy of what is missing; asked for, it is an error before any test has run."""
-    monkeypatch.setattr("os.environ", os.environ | {"PATH": str(tmp_path)})
-    hidden = "import testbed.capture.arguments as a; a.os.path.isfile = a.os.access = lambda *_: False"
-    project.makeconftest(hidden)
-    result = run(project, GOOD, *AUTO, "-rs", *(["--tcp-require=capture"] if require else []))
+    project.makepyfile(test_it=IMPORTS + GOOD)
+    options = [*OURS, *AUTO, "-rs", *(["--tcp-require=capture"] if require else [])]
+    result = project.run(*without_tcpdump, sys.executable, "-m", "pytest", *options, timeout=100)
     if require:
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines(["ERROR: --tcp-require: capture: *apt-get install tcpdump*"])

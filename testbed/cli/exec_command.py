@@ -20,6 +20,7 @@ from ..findings import Severity
 from ..net.command import exec_private
 from ..report import folder
 from ..report.surveyed import Way
+from . import completing
 from .telling import as_text, print_survey
 
 LOOPBACK_MTU = 65536
@@ -69,8 +70,20 @@ class _WithFilter(click.Command):
     show_default=True,
     help="A private network, or the host's own.",
 )
-@click.option("-i", "--interface", metavar="IFACE", help="With --net host: the interface to capture on.")
-@click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[FILTER] -- CMD [ARG]...")
+@click.option(
+    "-i",
+    "--interface",
+    metavar="IFACE",
+    shell_complete=completing.interfaces,
+    help="With --net host: the interface to capture on.",
+)
+@click.argument(
+    "argv",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="[FILTER] -- CMD [ARG]...",
+    shell_complete=completing.files,
+)
 def command(
     mtu: int,
     out: Path | None,

@@ -21,14 +21,21 @@ from ..findings import RULES, Rule, Severity
 from ..render import junit as junit_xml
 from ..report import folder, sarif, verdicts
 from ..report.surveyed import Way
+from . import completing
 from .output import console, print_json, wrapping
 from .telling import as_text, print_survey
 
 
 @click.command("explain")
-@click.argument("files", nargs=-1, metavar="FILE...")
+@click.argument("files", nargs=-1, metavar="FILE...", shell_complete=completing.files)
 @click.option("--connection", "numbers", type=click.IntRange(1), multiple=True, help="Only connection N.")
-@click.option("--finding", "code_wanted", metavar="CODE", help="Only connections with this finding.")
+@click.option(
+    "--finding",
+    "code_wanted",
+    metavar="CODE",
+    shell_complete=completing.findings,
+    help="Only connections with this finding.",
+)
 @click.option("--host", help="Only connections with this address at either end.")
 @click.option("--port", help="Only connections with this port at either end.")
 @click.option(
@@ -60,7 +67,12 @@ from .telling import as_text, print_survey
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the findings to FILE as SARIF 2.1.0.",
 )
-@click.option("--code", metavar="CODE", help="Explain a finding's code instead of a file.")
+@click.option(
+    "--code",
+    metavar="CODE",
+    shell_complete=completing.findings,
+    help="Explain a finding's code instead of a file.",
+)
 def command(
     files: tuple[str, ...],
     numbers: tuple[int, ...],

@@ -66,13 +66,6 @@ def test_version() -> None:
     assert done.stdout.startswith("testbed ")
 
 
-@pytest.mark.parametrize("command", ["run", "step", "list", "verify", "explain", "watch", "exec", "doctor"])
-def test_help_has_an_example(command: str) -> None:
-    done = testbed(command, "--help")
-    assert done.returncode == 0
-    assert f"Usage: testbed {command}" in done.stdout
-
-
 def test_list_names_every_scenario() -> None:
     done = testbed("list")
     assert done.returncode == 0
