@@ -88,17 +88,23 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     required = [name.strip() for name in config.getoption("--tcp-require").split(",") if name.strip()]
     if required and not hasattr(config, "workerinput"):  # once, not in each xdist worker
-        _require(required)
+        _require(required, in_host=config.getoption("--tcp-net") == "host")
 
 
-def _require(names: Sequence[str]) -> None:
-    from .doctor import NAMES, examine
+def _require(names: Sequence[str], *, in_host: bool) -> None:
+    """UsageError where one of them is not there; a capture is meant in the network that labs will be in."""
+    from .doctor import NAMES, examine, lab_here
 
     for name in names:
         if name not in NAMES:
             raise pytest.UsageError(
                 f"--tcp-require: no capability called {name!r}; there are: {', '.join(NAMES)}"
             )
+    if in_host and "capture" in names:
+        here = lab_here(private_network=False)
+        if not here.worked:
+            raise pytest.UsageError(f"--tcp-require: capture: {here.said}; {here.remedy}")
+        names = [name for name in names if name != "capture"] or ["python"]
     for found in examine(names):
         if not found.available:
             raise pytest.UsageError(f"--tcp-require: {found.name}: {found.detail}; {found.remedy}")

@@ -229,7 +229,12 @@ def test_each_attempt_of_a_flaky_test_is_kept(project: pytest.Pytester) -> None:
     result.assert_outcomes(passed=1)
     assert "1 rerun" in result.outlines[-1]
     (folder,) = (project.path / "tcp-artifacts").iterdir()
-    assert {path.name for path in folder.iterdir()} == {"capture.pcap", "ladder.svg", "ladder.txt"}
+    assert {path.name for path in folder.iterdir()} == {
+        "capture.pcap",
+        "index.html",
+        "ladder.svg",
+        "ladder.txt",
+    }
 
 
 def test_the_junit_report_names_what_was_kept(project: pytest.Pytester) -> None:
@@ -239,7 +244,7 @@ def test_the_junit_report_names_what_was_kept(project: pytest.Pytester) -> None:
         for node in ElementTree.parse(project.path / "report.xml").iter("property")
         if node.attrib["name"] == "tcp_artifact"
     ]
-    assert {Path(name).name for name in named} == {"capture.pcap", "ladder.svg", "ladder.txt"}
+    assert {Path(name).name for name in named} == {"capture.pcap", "index.html", "ladder.svg", "ladder.txt"}
     assert all((project.path / name).is_file() for name in named)
 
 

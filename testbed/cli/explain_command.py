@@ -20,10 +20,11 @@ from ..explanation.survey import Survey, Wanted, worst_of
 from ..findings import RULES, Rule, Severity
 from ..render import junit as junit_xml
 from ..report import folder, sarif, verdicts
+from ..report.markdown import summary
 from ..report.surveyed import Way
 from . import completing
-from .output import console, print_json, wrapping
-from .telling import as_text, print_survey
+from .output import append_markdown, console, print_json, wrapping
+from .telling import as_text, print_survey, worst_found
 
 
 @click.command("explain")
@@ -68,6 +69,12 @@ from .telling import as_text, print_survey
     help="Write the findings to FILE as SARIF 2.1.0.",
 )
 @click.option(
+    "--markdown",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Add a summary in Markdown to FILE, such as $GITHUB_STEP_SUMMARY.",
+)
+@click.option(
     "--code",
     metavar="CODE",
     shell_complete=completing.findings,
@@ -87,6 +94,7 @@ def command(
     out: Path | None,
     junit: Path | None,
     sarif_file: Path | None,
+    markdown: Path | None,
     code: str | None,
 ) -> int:
     """What happened to the connections in a capture: how each opened, who closed first, what was wrong.
@@ -128,6 +136,10 @@ def command(
             level = Severity(fail_on or "error")
             cases = verdicts.cases(survey.captures, survey.documents(), level)
             _write("--junit", junit, [junit_xml.report("testbed explain", cases)])
+        if markdown is not None:
+            append_markdown(
+                markdown, summary(f"testbed explain {' '.join(files)}", survey, worst_found(survey))
+            )
         if sarif_file is not None:
             _write("--sarif", sarif_file, sarif.pieces(survey.documents()))
         if out is not None:

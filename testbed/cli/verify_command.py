@@ -25,7 +25,7 @@ from ..verify.runner import estimate
 from ..verify.survey import Survey
 from ..verify.verification import verify
 from . import completing
-from .output import console, print_json, width
+from .output import append_markdown, console, print_json, width
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 INPUT = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -78,7 +78,13 @@ SECONDS = click.FloatRange(min=0, min_open=True, max=3600)
 @click.option("--repeat", type=click.IntRange(1, 100), default=1, show_default=True, help="How often each.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout (testbed.verify/1).")
 @click.option("--junit", "junit_file", type=FILE, metavar="FILE", help="Write a JUnit report.")
-@click.option("--markdown", "markdown_file", type=FILE, metavar="FILE", help="Write a summary in Markdown.")
+@click.option(
+    "--markdown",
+    "markdown_file",
+    type=FILE,
+    metavar="FILE",
+    help="Add a summary in Markdown to FILE, such as $GITHUB_STEP_SUMMARY.",
+)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -161,7 +167,7 @@ def command(
     if junit_file is not None:
         _write("--junit", junit_file, junit.report("testbed verify", report.junit_cases(done)))
     if markdown_file is not None:
-        _write("--markdown", markdown_file, report.markdown(done))
+        append_markdown(markdown_file, report.markdown(done))
     if as_json:
         print_json(report.to_json(done))
     else:
