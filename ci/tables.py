@@ -5,14 +5,18 @@ What stands between the markers is replaced, the rest of the page is left alone.
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Callable, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from testbed.findings import RULES
 from testbed.scenarios import SECTIONS, catalogue
+from testbed.tcp.states import diagram
 
-ROOT = Path(__file__).resolve().parents[1]
+from .imports import PACKAGE, ROOT, between_parts, imports_under
+
 BEGIN, END = "<!-- ci/tables writes this -->", "<!-- until here -->"
 
 
@@ -56,6 +60,65 @@ def columns() -> Iterator[str]:
     yield ""
 
 
+def architecture() -> Iterator[str]:
+    """The parts of testbed/ by what they import, and the state machine of the TCP part."""
+    imports = between_parts(imports_under(PACKAGE, ROOT))
+    needs: dict[str, set[str]] = {part: set() for part in _parts()}
+    for _, importer, imported in imports:
+        if importer in needs and imported in needs:
+            needs[importer].add(imported)
+    order = list(TopologicalSorter(needs).static_order())
+    floors: dict[str, int] = {}
+    for part in order:
+        floors[part] = 1 + max((floors[below] for below in needs[part]), default=-1)
+    yield "```mermaid"
+    yield "flowchart TB"
+    for floor in sorted(set(floors.values()), reverse=True):
+        names = sorted(part for part in needs if floors[part] == floor)
+        yield f'    subgraph floor{floor}[" "]'
+        yield "        direction LR"
+        yield from (f"        {name}" for name in names)
+        yield "    end"
+    for part in reversed(order):
+        for below in sorted(needs[part] - _reached(needs, needs[part])):
+            yield f"    {part} --> {below}"
+    yield "```"
+    yield ""
+    yield "| part | what it is | imports |"
+    yield "|---|---|---|"
+    for part in sorted(needs, key=lambda part: (-floors[part], part)):
+        yield _row(f"`{part}`", _first_line(part), ", ".join(sorted(needs[part])))
+    yield ""
+    yield "## The state machine"
+    yield ""
+    yield "```mermaid"
+    yield from diagram()
+    yield "```"
+    yield ""
+
+
+def _parts() -> list[str]:
+    """The packages and modules of testbed/ that others may import; errors are everybody's."""
+    return sorted(
+        path.name.removesuffix(".py")
+        for path in PACKAGE.iterdir()
+        if path.name not in ("__init__.py", "__main__.py", "_version.py", "errors.py", "servers")
+        and (path.suffix == ".py" or (path / "__init__.py").is_file())
+    )
+
+
+def _reached(needs: dict[str, set[str]], parts: set[str]) -> set[str]:
+    """What is reached from some of `parts` by one import or more: an arrow to it would say nothing new."""
+    below = set().union(*(needs[part] for part in parts))
+    return below | _reached(needs, below) if below else below
+
+
+def _first_line(part: str) -> str:
+    file = PACKAGE / f"{part}.py" if (PACKAGE / f"{part}.py").is_file() else PACKAGE / part / "__init__.py"
+    words = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return words.partition("\n\n")[0].replace("\n", " ")
+
+
 def _row(*cells: str) -> str:
     return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"
 
@@ -64,6 +127,7 @@ PAGES: dict[Path, Callable[[], Iterator[str]]] = {
     ROOT / "docs" / "catalogue.md": scenarios,
     ROOT / "docs" / "findings.md": findings,
     ROOT / "docs" / "scan.md": columns,
+    ROOT / "docs" / "architecture.md": architecture,
 }
 
 

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -26,6 +26,7 @@ from .net.child import Outcome, tried_in_child
 CHILD_SECONDS: Final = 20.0
 CLOCK_CONNECTIONS: Final = 40
 
+_UNFORESEEN: Final = "try it as root (sudo); if it stays, report it with this line"
 _NEEDS_LINUX: Final = "run it in a Linux container or virtual machine (reading captures works here too)"
 
 
@@ -37,6 +38,7 @@ class Capability(NamedTuple):
     detail      what was found, or why it did not work
     remedy      what to do about it, "" when nothing is to be done
     needed      False: only some experiments use it, and are skipped without
+    without     what there is not where it is not available
     """
 
     name: str
@@ -44,6 +46,7 @@ class Capability(NamedTuple):
     detail: str
     remedy: str
     needed: bool
+    without: str
 
 
 class _Check(NamedTuple):
@@ -51,18 +54,23 @@ class _Check(NamedTuple):
     needed: bool
     linux: bool
     examine: Callable[[], Outcome]
+    without: str
 
 
-def examine() -> list[Capability]:
-    """Try everything, in the order in which the parts lean on each other; takes about half a second."""
+def examine(names: Collection[str] = ()) -> list[Capability]:
+    """Try everything, or what is named, in the order in which the parts lean on each other.
+
+    Everything takes about a second, a half of it the tracepoints' clock.
+    """
     found = []
-    for check in _CHECKS:
+    for check in (c for c in _CHECKS if c.name in names) if names else _CHECKS:
         if check.linux and sys.platform != "linux":
             outcome = Outcome(False, f"needs Linux, this is {sys.platform}", _NEEDS_LINUX)
         else:
             outcome = _examined(check)
-        remedy = "" if outcome.worked else outcome.remedy
-        found.append(Capability(check.name, outcome.worked, outcome.said, remedy, check.needed))
+        name, worked, said, needed = check.name, outcome.worked, outcome.said, check.needed
+        remedy = "" if worked else outcome.remedy or _UNFORESEEN
+        found.append(Capability(name, worked, said, remedy, needed, check.without))
     return found
 
 
@@ -72,7 +80,7 @@ def _examined(check: _Check) -> Outcome:
     except CapabilityError as error:
         return Outcome(False, error.what, error.remedy)
     except (Error, OSError, subprocess.SubprocessError) as error:
-        return Outcome(False, f"{type(error).__name__}: {error}", f"see to it that {check.name} works")
+        return Outcome(False, f"{type(error).__name__}: {error}")
 
 
 def _python() -> Outcome:
@@ -99,7 +107,11 @@ def _private_network() -> Outcome:
 
 
 def _capture() -> Outcome:
-    """One packet captured in a private network, proven complete."""
+    return _captured_packet(private.enter_private_network)
+
+
+def _captured_packet(enter: Callable[[], object] | None) -> Outcome:
+    """Capture a packet, in the network that `enter` leads to or in this one; there it is proven complete."""
     version = _first_line(find_tcpdump(), "--version")
 
     async def one_packet() -> int:
@@ -108,17 +120,43 @@ def _capture() -> Outcome:
                 sender.bind(("127.0.0.1", 0))
                 sender.sendto(b"testbed doctor", sender.getsockname())
             recording = await capture.cut()
-        if not recording.complete:
+        if enter is not None and not recording.complete:
             raise CapabilityError("the capture is not complete", "try again; if it stays, report it")
         return len(recording.packets)
 
     def attempt() -> str:
-        private.enter_private_network()
+        if enter is not None:
+            enter()
         begun = time.monotonic()
         packets = asyncio.run(one_packet())
         return f"{version}; {packets} of 1 packet captured in {(time.monotonic() - begun) * 1000:.0f} ms"
 
     return tried_in_child(attempt, timeout=CHILD_SECONDS)
+
+
+def lab_here(*, private_network: bool) -> Outcome:
+    """Whether this process can have a lab, and what its witnesses are; takes about a tenth of a second.
+
+    private_network  in one of its own, else in the one that the process is in
+    """
+    from .kernel import trace_source
+
+    if sys.platform != "linux":
+        return Outcome(False, f"needs Linux, this is {sys.platform}", _NEEDS_LINUX)
+    try:
+        outcome = _captured_packet(private.PrivateNetwork().__enter__ if private_network else None)
+        if not outcome.worked:
+            return outcome
+        tcpdump = _first_line(find_tcpdump(), "--version").replace("version ", "")
+    except CapabilityError as error:
+        return Outcome(False, error.what, error.remedy)
+    try:
+        trace_source.give_back(trace_source.borrow())  # kept for the first lab
+        states = "each change of state from the kernel's tracepoints"
+    except CapabilityError:
+        states = "states from the kernel's tables (as root: from its tracepoints)"
+    where = "in a private network" if private_network else "in this network"
+    return Outcome(True, f"{tcpdump} {where}, {states}")
 
 
 def _two_hosts() -> Outcome:
@@ -237,17 +275,42 @@ def _first_line(*arguments: str) -> str:
 
 
 _CHECKS: Final[tuple[_Check, ...]] = (
-    _Check("python", True, False, _python),
-    _Check("psutil", True, False, _psutil),
-    _Check("netns", True, True, _private_network),
-    _Check("capture", True, True, _capture),
-    _Check("hosts", False, True, _two_hosts),
-    _Check("sock_diag", False, True, _sock_diag),
-    _Check("tracefs", False, True, _tracefs),
-    _Check("iproute2", False, True, _iproute2),
-    _Check("nftables", False, True, _nftables),
-    _Check("tshark", False, False, _tshark),
+    _Check("python", True, False, _python, "nothing works"),
+    _Check("psutil", True, False, _psutil, "no live command works"),
+    _Check("netns", True, True, _private_network, "only --net host and --tcp-net=host work"),
+    _Check("capture", True, True, _capture, "no live command works but watch and serve"),
+    _Check("hosts", False, True, _two_hosts, "no step, and experiments between two hosts are skipped"),
+    _Check("sock_diag", False, True, _sock_diag, "no queues and timers; psutil tells the states"),
+    _Check(
+        "tracefs",
+        False,
+        True,
+        _tracefs,
+        "states that last microseconds, and why the kernel sent an RST, stay unseen",
+    ),
+    _Check("iproute2", False, True, _iproute2, "some of the project's own tests are skipped"),
+    _Check("nftables", False, True, _nftables, "experiments with a firewall that drops packets are skipped"),
+    _Check("tshark", False, False, _tshark, "the project's own tests do not compare with it"),
 )
 """What is tried; only the last needs nothing but to be there."""
 
-__all__ = ["Capability", "examine"]
+
+def verdict(found: Collection[Capability]) -> str:
+    """What all of it comes to, in a sentence or two."""
+    missing = [c for c in found if not c.available]
+    needed = [c.name for c in missing if c.needed]
+    if not missing:
+        return "Everything works here."
+    if "python" in needed:
+        return "Nothing works here without a newer Python."
+    if needed:
+        return (
+            f"explain reads captures here. For run, verify, exec and the pytest fixture see to "
+            f"{' and '.join(needed)} first."
+        )
+    return f"The live commands work here, with what is said of {' and '.join(c.name for c in missing)}."
+
+
+NAMES: Final = tuple(check.name for check in _CHECKS)
+
+__all__ = ["NAMES", "Capability", "examine", "lab_here", "verdict"]

@@ -23,7 +23,9 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Callable, Generator
+import textwrap
+import zlib
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +37,19 @@ if TYPE_CHECKING:
 MODES = ("off", "on", "retain-on-failure")
 NETWORKS = ("shared", "private", "host")
 SECTION = "tcp ladder"
-KEPT = "tcp_artifacts"
+WIDTH = 100
+KEPT = "tcp_artifact"
+"""The property of a test's report that has the name of a file, or of a folder, which ends in a slash."""
+
+FIXTURES = frozenset({"tcp_lab", "verify_server"})
 LABS = pytest.StashKey[list["Lab"]]()
-EXEC_REMEDY = (
-    "run the tests with `testbed exec -- pytest ...`, as root, "
-    "or with --tcp-net=host where tcpdump may capture"
-)
+"""Of a test: those of its labs that were entered and of which nothing was told yet."""
+FAILED = pytest.StashKey[str]()
+"""In what words a phase of a test failed, the first that did; "" while none has."""
+SAVED = pytest.StashKey[int]()
+"""How many labs of a test were kept until now, those of its earlier attempts too."""
+MACHINE = pytest.StashKey[str]()
+"""Of a run: what a lab has on this machine."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -79,20 +88,64 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     required = [name.strip() for name in config.getoption("--tcp-require").split(",") if name.strip()]
     if required and not hasattr(config, "workerinput"):  # once, not in each xdist worker
-        _require(required)
+        _require(required, in_host=config.getoption("--tcp-net") == "host")
 
 
-def _require(names: list[str]) -> None:
-    from .doctor import examine
+def _require(names: Sequence[str], *, in_host: bool) -> None:
+    """UsageError where one of them is not there; a capture is meant in the network that labs will be in."""
+    from .doctor import NAMES, examine, lab_here
 
-    found = {capability.name: capability for capability in examine()}
     for name in names:
-        if name not in found:
+        if name not in NAMES:
             raise pytest.UsageError(
-                f"--tcp-require: no capability called {name!r}; there are: {', '.join(found)}"
+                f"--tcp-require: no capability called {name!r}; there are: {', '.join(NAMES)}"
             )
-        if not found[name].available:
-            raise pytest.UsageError(f"--tcp-require: {name}: {found[name].detail}; {found[name].remedy}")
+    if in_host and "capture" in names:
+        here = lab_here(private_network=False)
+        if not here.worked:
+            raise pytest.UsageError(f"--tcp-require: capture: {here.said}; {here.remedy}")
+        names = [name for name in names if name != "capture"] or ["python"]
+    for found in examine(names):
+        if not found.available:
+            raise pytest.UsageError(f"--tcp-require: {found.name}: {found.detail}; {found.remedy}")
+
+
+# ---------------------------------------------------------------- the machine, in one line
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    """Behind the count of the tests, where one of them uses a fixture of ours; the others pay nothing."""
+    return [_machine(config)] if _are_ours(items) else []
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """xdist's first worker tells its controller, which has collected nothing, for the summary."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None and session.config.workerinput["workerid"] == "gw0" and _are_ours(session.items):  # type: ignore[attr-defined]
+        output["tcp_machine"] = _machine(session.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    if told := getattr(node, "workeroutput", {}).get("tcp_machine"):
+        node.config.stash[MACHINE] = told
+
+
+def _are_ours(items: Iterable[pytest.Item]) -> bool:
+    return any(not FIXTURES.isdisjoint(getattr(item, "fixturenames", ())) for item in items)
+
+
+def _machine(config: pytest.Config) -> str:
+    from .doctor import lab_here
+
+    here = lab_here(private_network=config.getoption("--tcp-net") != "host")
+    if here.worked:
+        return f"tcp: {here.said}"
+    outcome = "fail" if config.getoption("--tcp-require") else "are skipped"
+    return f"tcp: tests with a lab {outcome}: {here.said}; {here.remedy}"
+
+
+# ---------------------------------------------------------------- the fixtures
 
 
 @pytest.fixture
@@ -104,31 +157,56 @@ def tcp_lab(request: pytest.FixtureRequest) -> Callable[..., Lab]:
 
     A machine that cannot capture skips the test with the remedy; --tcp-require makes it an error.
     """
-    from .errors import CapabilityError
+    from .errors import CapabilityError, UsageError
     from .lab import Lab
 
     node: pytest.Item = request.node
-    labs: list[Lab] = node.stash.setdefault(LABS, [])
+    labs: list[Lab] = []
+    node.stash[LABS] = []  # of this attempt: a test may be run again
+    node.stash[FAILED] = ""
     marker = node.get_closest_marker("tcp")
     usual: dict[str, Any] = dict(marker.kwargs) if marker else {}
 
     class _SkippingLab(Lab):
         async def __aenter__(self) -> Lab:  # type: ignore[override]  # Self is Lab here
+            __tracebackhide__ = True
+            if not _in_asyncio():
+                raise UsageError(
+                    "a lab runs in asyncio, and this test does not: with anyio, let the fixture "
+                    "anyio_backend return 'asyncio'"
+                )
             try:
-                return await super().__aenter__()
+                await super().__aenter__()
             except CapabilityError as error:
                 if node.config.getoption("--tcp-require"):
                     raise
-                remedy = EXEC_REMEDY if self.net in ("private", "shared") else error.remedy
-                pytest.skip(f"{error.what}; {remedy}")
+                pytest.skip(str(error))
+            node.stash[LABS].append(self)
+            return self
 
-    def make(**options: Any) -> Lab:
-        settings = {**usual, **options}
-        lab = _SkippingLab(**{"net": _network(node.config, settings), **settings})
-        labs.append(lab)
-        return lab
+        def __repr__(self) -> str:
+            return f"<Lab {labs.index(self) + 1} of {node.name}, server {self.address or 'to come'}>"
 
-    return make
+    class _Factory:
+        def __call__(self, **options: Any) -> Lab:
+            settings = {**usual, **options}
+            labs.append(_SkippingLab(**{"net": _network(node.config, settings), **settings}))
+            return labs[-1]
+
+        def __repr__(self) -> str:
+            return f"<factory of labs: {len(labs)} made>"
+
+    return _Factory()
+
+
+def _in_asyncio() -> bool:
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 @pytest.fixture
@@ -145,7 +223,7 @@ def verify_server(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
     config = request.config
     mode = config.getoption("--pcap")
-    folder = Path(config.getoption("--pcap-dir")) / _folder_name(request.node.nodeid)
+    folder = _folder(request.node)
     try:
         subtests = request.getfixturevalue("subtests")
     except pytest.FixtureLookupError:
@@ -168,6 +246,8 @@ def verify_server(request: pytest.FixtureRequest) -> Callable[..., Any]:
         finally:
             if ours and mode == "retain-on-failure" and not kept:
                 shutil.rmtree(folder, ignore_errors=True)
+            elif ours and folder.is_dir():
+                request.node.user_properties.append((KEPT, f"{_as_typed(config, folder)}/"))
         return done
 
     return verified
@@ -187,7 +267,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     try:
         yield
     except Exception as error:
-        if item.stash.get(LABS, None):
+        if LABS in item.stash:
             from .errors import CapabilityError
 
             if isinstance(error, CapabilityError) and not item.config.getoption("--tcp-require"):
@@ -206,69 +286,113 @@ def pytest_unconfigure() -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell of each lab as soon as it is over: one that a fixture holds is so at the tear-down only."""
     report = yield
-    labs = item.stash.get(LABS, [])
-    if report.when != "call" or not labs:
+    if LABS not in item.stash:
         return report
+    item.stash[FAILED] = failed = item.stash[FAILED] or _why(report)
+    last = report.when == "teardown"
+    labs = item.stash[LABS]
+    told = [lab for lab in labs if last or _is_over(lab)]
+    if not failed and not last:
+        return report  # its tear-down may fail yet
+    item.stash[LABS] = [lab for lab in labs if lab not in told]
     mode = item.config.getoption("--pcap")
-    if report.failed:
-        for lab in labs:
-            drawn = _ladder_of(lab)
-            if drawn:
-                report.sections.append((SECTION, drawn))
-    if mode == "on" or (mode == "retain-on-failure" and report.failed):
-        folder = Path(item.config.getoption("--pcap-dir")) / _folder_name(item.nodeid)
-        for number, lab in enumerate(labs, start=1):
-            kept = _save(lab, folder if len(labs) == 1 else folder / str(number), item, report)
-            if kept:
-                report.user_properties.append((KEPT, kept))
+    for lab in told:
+        if failed:
+            where = f"{SECTION}, drawn at the teardown" if last else SECTION
+            report.sections.append((where, _ladder_of(lab)))
+        if mode == "on" or (mode == "retain-on-failure" and failed):
+            number = item.stash[SAVED] = item.stash.get(SAVED, 0) + 1
+            folder = _folder(item)
+            kept = _save(lab, folder if number == 1 else folder / str(number), item, failed or report.outcome)
+            item.user_properties += kept
+            report.user_properties += kept  # made from the item's before we came
     return report
 
 
+def _is_over(lab: Lab) -> bool:
+    from .errors import ExperimentError
+
+    try:
+        return bool(lab.experiment)
+    except ExperimentError:
+        return False
+
+
 def _ladder_of(lab: Lab) -> str:
+    """The first connection drawn, and in words, a paragraph for each finding."""
     from .errors import Error
     from .render import terminal
+    from .render.escape import visible
 
     try:
         experiment = lab.experiment
-        return (
-            terminal.plain(experiment.ladder(), 100) + "\n\n" + experiment.words
-            if experiment.connections
-            else ""
-        )
+        if not experiment.connections:
+            return "(no ladder: no connection to the server was captured)"
+        told = [terminal.plain(experiment.ladder(), WIDTH).rstrip()]
+        if (more := len(experiment.connections) - 1) > 0:
+            told.append(f"This is the first of {more + 1} connections; the capture has them all.")
+        for paragraph in experiment.words.splitlines():
+            told.append(textwrap.fill(visible(paragraph), WIDTH, break_on_hyphens=False))
+        return "\n\n".join(told)
     except Error as error:
         return f"(no ladder: {error})"
 
 
-def _save(lab: Lab, folder: Path, item: pytest.Item, report: pytest.TestReport) -> str:
+def _why(report: pytest.TestReport) -> str:
+    """The first line of a failure; "" where there is none."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return "" if not report.failed else crash.message.partition("\n")[0] if crash else "failed"
+
+
+def _save(lab: Lab, folder: Path, item: pytest.Item, outcome: str) -> list[tuple[str, object]]:
+    """The files that it wrote, as properties of the test."""
     from .errors import Error
     from .lab.pages import About
 
-    crash = getattr(report.longrepr, "reprcrash", None)
-    why = crash.message.partition("\n")[0] if report.failed and crash else ""
     try:
-        about = About("pytest", shlex.join(("pytest", item.nodeid)), why or report.outcome)
-        lab.experiment.save(folder, item.name, about)
+        about = About("pytest", shlex.join(("pytest", item.nodeid)), outcome)
+        files = lab.experiment.save(folder, item.name, about)
     except (Error, OSError) as error:
-        return f"(nothing kept: {error})"
-    return str(folder)
+        return [(KEPT, f"(nothing kept: {error})")]
+    return [(KEPT, _as_typed(item.config, Path(file))) for file in files.values()]
+
+
+def _folder(item: pytest.Item) -> Path:
+    """Where what is kept of a test goes, wherever the test itself has gone."""
+    config = item.config
+    return config.invocation_params.dir / Path(config.getoption("--pcap-dir"), _folder_name(item.nodeid))
+
+
+def _as_typed(config: pytest.Config, path: Path) -> str:
+    """From the directory that pytest was started in."""
+    home = config.invocation_params.dir
+    return str(path.relative_to(home) if path.is_relative_to(home) else path)
 
 
 def _folder_name(nodeid: str) -> str:
     """A folder name that every file system takes and that can be told from its neighbours'."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", nodeid).strip("-.")[-150:]
+    path, _, parameters = nodeid.partition("[")
+    plain = "-".join(filter(None, (*re.split("::|/", path), parameters.removesuffix("]"))))
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-.")[-150:]
+    return name if name == plain else f"{name}-{zlib.crc32(nodeid.encode()):08x}"
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    kept = [
-        (report.nodeid, value)
-        for reports in terminalreporter.stats.values()
-        for report in reports
-        if isinstance(report, pytest.TestReport) and report.when == "call"
-        for key, value in report.user_properties
-        if key == KEPT
-    ]
-    if kept:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What was kept, a line for each folder; under xdist also what the machine can do."""
+    kept: dict[tuple[str, str], list[str]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for key, value in getattr(report, "user_properties", ()):
+                if key == KEPT:
+                    folder, slash, name = str(value).rpartition("/")
+                    names = kept.setdefault((report.nodeid, folder + slash), [])
+                    names += [name] if name and name not in names else []
+    machine = config.stash.get(MACHINE, "")
+    if kept or machine:
         terminalreporter.section("TCP captures")
-        for nodeid, folder in kept:
-            terminalreporter.write_line(f"{nodeid}: {folder}")
+    if machine:
+        terminalreporter.write_line(machine)
+    for (nodeid, folder), names in kept.items():
+        terminalreporter.write_line(" ".join([f"{nodeid}:", folder, *names]))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,8 @@ import pytest
 from testbed.doctor import examine
 from testbed.errors import CapabilityError
 from testbed.net.private import PrivateNetwork
+
+from .leftovers import MARK
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -28,9 +33,26 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def live() -> None:
     """For tests that capture in a private network; skips, with the remedy, where that cannot be done."""
-    missing = [c for c in examine() if c.name in ("capture", "netns") and not c.available]
+    missing = [c for c in examine(("capture", "netns")) if not c.available]
     if missing:
         pytest.skip(f"{missing[0].name}: {missing[0].detail}; {missing[0].remedy}")
+
+
+@pytest.fixture
+def without_tcpdump() -> list[str]:
+    """What goes before a command that is to find no tcpdump on this machine; root may hide it."""
+    path = shutil.which("tcpdump", path=f"{os.environ['PATH']}:/usr/sbin")
+    if os.geteuid() != 0 or path is None:
+        pytest.skip("hiding tcpdump from a command takes root, and a tcpdump")
+    return ["unshare", "--mount", "sh", "-c", 'mount --bind /dev/null "$0" && exec "$@"', path]
+
+
+@pytest.fixture
+def mark(monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is started in this test carries it."""
+    value = uuid.uuid4().hex
+    monkeypatch.setenv(MARK, value)
+    return value
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import CompletionItem
 
 from .._version import __version__
 from ..errors import Error
@@ -28,6 +29,7 @@ COMMANDS = {
     "exec": ("exec", "Run any command in a private network."),
     "serve": ("serve", "Serve echo, RPC or HTTP, with a chosen way of ending connections."),
     "doctor": ("doctor", "What this machine can do, and the remedy for what it cannot."),
+    "completion": ("completion", "Have bash, zsh or fish complete commands and names."),
 }
 """Each command: the module of this package it lives in, imported when it is used, and its line."""
 
@@ -59,6 +61,14 @@ class _Lazy(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        names = [
+            CompletionItem(name, help=line)
+            for name, (_, line) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
@@ -72,6 +82,12 @@ def _testbed(ctx: click.Context) -> None:
 
     Live TCP experiments, and verdicts for captures, from three witnesses that are never confused:
     the wire (tcpdump), the kernel, and what the program was told.
+
+    \b
+    testbed run missing-fin
+    testbed verify -- ./server --port {port}
+    testbed explain capture.pcap
+    testbed COMMAND --help
     """
     if ctx.invoked_subcommand is None:
         click.echo(START, nl=False)

@@ -15,16 +15,17 @@ import click
 
 from ..errors import UsageError
 from ..explanation import Source
-from ..explanation.survey import Survey, worst_of
+from ..explanation.survey import Survey
 from ..findings import Severity
 from ..net.command import exec_private
 from ..report import folder
+from ..report.markdown import summary
 from ..report.surveyed import Way
-from .telling import as_text, print_survey
+from . import completing
+from .output import append_markdown
+from .telling import as_text, print_survey, worst_found
 
 LOOPBACK_MTU = 65536
-TOLD = 10
-"""Connections with findings that are told after the command, at most."""
 
 
 class _WithFilter(click.Command):
@@ -63,18 +64,37 @@ class _WithFilter(click.Command):
     help="Capture and explain; exit 1 where CMD succeeded and a finding is this bad.",
 )
 @click.option(
+    "--markdown",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Add a summary in Markdown to FILE, such as $GITHUB_STEP_SUMMARY.",
+)
+@click.option(
     "--net",
     type=click.Choice(["private", "host"]),
     default="private",
     show_default=True,
     help="A private network, or the host's own.",
 )
-@click.option("-i", "--interface", metavar="IFACE", help="With --net host: the interface to capture on.")
-@click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[FILTER] -- CMD [ARG]...")
+@click.option(
+    "-i",
+    "--interface",
+    metavar="IFACE",
+    shell_complete=completing.interfaces,
+    help="With --net host: the interface to capture on.",
+)
+@click.argument(
+    "argv",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="[FILTER] -- CMD [ARG]...",
+    shell_complete=completing.files,
+)
 def command(
     mtu: int,
     out: Path | None,
     fail_on: str | None,
+    markdown: Path | None,
     net: Literal["private", "host"],
     interface: str | None,
     argv: tuple[str, ...],
@@ -86,9 +106,10 @@ def command(
     As an ordinary user it runs in a user namespace, in which it may capture and set the
     network's TCP settings.  The exit status is CMD's; 128 + N when signal N ended it.
 
-    With --out or --fail-on all its TCP is captured, and explained on stderr after CMD's own output.
-    The capture ends before what CMD has left running is ended: that leaves no finding.  With --net host
-    it is captured on IFACE, as far as FILTER (pcap-filter(7)) says, and what CMD leaves running is left.
+    With --out, --fail-on or --markdown all its TCP is captured, and explained on stderr after CMD's own
+    output. The capture ends before what CMD has left running is ended: that leaves no finding. With
+    --net host it is captured on IFACE, as far as FILTER (pcap-filter(7)) says, and what CMD leaves
+    running is left.
 
     \b
     testbed exec -- pytest tests/
@@ -102,9 +123,9 @@ def command(
         wanted, argv = _filter_and_command(argv, dashed)
     elif interface is not None:
         raise UsageError("-i goes with --net host: a private network has lo alone")
-    if out is None and fail_on is None:
+    if out is None and fail_on is None and markdown is None:
         if net == "host":
-            raise UsageError("--net host without --out or --fail-on does nothing: say what is wanted")
+            raise UsageError("--net host does nothing without --out, --fail-on or --markdown")
         return exec_private(list(argv), mtu=mtu)
     if interface is None and net == "host":
         raise UsageError("say which interface of the host to capture on: --net host -i IFACE")
@@ -117,11 +138,13 @@ def command(
         sys.stdout.flush()
         with Survey(limit=folder.MOST, rows=out is not None, live=recorded.live) as survey:
             survey.read(_named(path, out))
-            told = worst_of([one for one in survey.told if one.findings], TOLD)
+            told = worst_found(survey)
             click.echo(err=True)
             print_survey(survey, told, {}, to=sys.stderr, more=_where(out))
             if recorded.problem:
                 click.echo(f"testbed: the capture ended before the command: {recorded.problem}", err=True)
+            if markdown is not None:
+                append_markdown(markdown, summary(f"testbed exec -- {shlex.join(argv)}", survey, told))
             if out is not None:
                 command_line = _again(net, interface, mtu, out, fail_on, wanted, argv)
                 way = Way("testbed exec", command_line, [str(path)], shlex.join(argv))

@@ -20,15 +20,23 @@ from ..explanation.survey import Survey, Wanted, worst_of
 from ..findings import RULES, Rule, Severity
 from ..render import junit as junit_xml
 from ..report import folder, sarif, verdicts
+from ..report.markdown import summary
 from ..report.surveyed import Way
-from .output import console, print_json, wrapping
-from .telling import as_text, print_survey
+from . import completing
+from .output import append_markdown, console, print_json, wrapping
+from .telling import as_text, print_survey, worst_found
 
 
 @click.command("explain")
-@click.argument("files", nargs=-1, metavar="FILE...")
+@click.argument("files", nargs=-1, metavar="FILE...", shell_complete=completing.files)
 @click.option("--connection", "numbers", type=click.IntRange(1), multiple=True, help="Only connection N.")
-@click.option("--finding", "code_wanted", metavar="CODE", help="Only connections with this finding.")
+@click.option(
+    "--finding",
+    "code_wanted",
+    metavar="CODE",
+    shell_complete=completing.findings,
+    help="Only connections with this finding.",
+)
 @click.option("--host", help="Only connections with this address at either end.")
 @click.option("--port", help="Only connections with this port at either end.")
 @click.option(
@@ -60,7 +68,18 @@ from .telling import as_text, print_survey
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the findings to FILE as SARIF 2.1.0.",
 )
-@click.option("--code", metavar="CODE", help="Explain a finding's code instead of a file.")
+@click.option(
+    "--markdown",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Add a summary in Markdown to FILE, such as $GITHUB_STEP_SUMMARY.",
+)
+@click.option(
+    "--code",
+    metavar="CODE",
+    shell_complete=completing.findings,
+    help="Explain a finding's code instead of a file.",
+)
 def command(
     files: tuple[str, ...],
     numbers: tuple[int, ...],
@@ -75,6 +94,7 @@ def command(
     out: Path | None,
     junit: Path | None,
     sarif_file: Path | None,
+    markdown: Path | None,
     code: str | None,
 ) -> int:
     """What happened to the connections in a capture: how each opened, who closed first, what was wrong.
@@ -116,6 +136,10 @@ def command(
             level = Severity(fail_on or "error")
             cases = verdicts.cases(survey.captures, survey.documents(), level)
             _write("--junit", junit, [junit_xml.report("testbed explain", cases)])
+        if markdown is not None:
+            append_markdown(
+                markdown, summary(f"testbed explain {' '.join(files)}", survey, worst_found(survey))
+            )
         if sarif_file is not None:
             _write("--sarif", sarif_file, sarif.pieces(survey.documents()))
         if out is not None:

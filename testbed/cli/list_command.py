@@ -12,7 +12,13 @@ from .output import print_json
 @click.option("--long", "long_form", is_flag=True, help="With the lesson and the transcript of each.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def command(long_form: bool, as_json: bool) -> int:
-    """What there is to run: the catalogue of experiments, by section."""
+    """What there is to run: the catalogue of experiments, by section.
+
+    \b
+    testbed list
+    testbed list --long | less
+    testbed list --json
+    """
     rows = list(catalogue().values())
     if as_json:
         print_json(

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -77,3 +78,12 @@ def print_json(document: Mapping[str, Any]) -> None:
     except ValueError as error:
         raise UsageError(f"the result cannot be written as JSON: {error}") from error
     sys.stdout.write("\n")
+
+
+def append_markdown(path: Path, text: str) -> None:
+    """Add to a file, which the commands of a CI job may share: $GITHUB_STEP_SUMMARY."""
+    try:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(f"{text}\n")
+    except OSError as error:
+        raise UsageError(f"--markdown {path}: {error.strerror}") from error

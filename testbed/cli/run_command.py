@@ -24,6 +24,7 @@ from ..render import escape, junit
 from ..report import page
 from ..scenarios import Load, RunResult, Scenario, catalogue, find, run, with_load
 from ..scenarios import coverage as edges
+from . import completing
 from .census_output import print_census
 from .coverage_output import print_coverage, write_picture
 from .output import console, print_json, print_ladder, print_story, width, wrapping
@@ -39,7 +40,7 @@ STYLE = {
 
 
 @click.command("run")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing.scenarios)
 @click.option("--all", "everything", is_flag=True, help="Every scenario, side by side.")
 @click.option(
     "--net",

@@ -23,6 +23,7 @@ from ..stepper.play import View, standing, to_json
 from ..stepper.screen import Screen
 from ..stepper.session import SIDES, Done, Look, Session, stepping
 from ..stepper.words import outcome
+from . import completing
 from .output import ascii_only, console, print_json, print_ladder, wrapping
 
 NAMED = {"\r": "enter", "\n": "enter", " ": "space", "\x03": "q", "\x04": "q", "": "q"}
@@ -38,7 +39,7 @@ def _keys_in_words() -> str:
     epilog="\b\nKeys:\n" + _keys_in_words() + "\n\nIn a script they are words: enter, space, 1 to 9, "
     "d, D, a, c, ?, q; # begins a comment.",
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completing.scenarios)
 @click.option(
     "--script",
     type=click.Path(allow_dash=True, path_type=Path),

@@ -9,7 +9,7 @@ from typing import TextIO
 from rich.text import Text
 
 from ..explanation import Explained
-from ..explanation.survey import Survey
+from ..explanation.survey import Survey, worst_of
 from ..render.escape import visible
 from ..render.wording import counted
 from ..report.folder import TEXT_WIDTH, ladder_of
@@ -17,6 +17,9 @@ from .output import STYLE, console, print_ladder, print_story
 
 LADDER_SEGMENTS = 60
 """The most segments of a connection that a ladder on the terminal shows."""
+
+TOLD = 10
+"""Connections with findings that are told after a command and in a summary, at most."""
 
 
 def print_survey(
@@ -55,6 +58,11 @@ def print_survey(
         out.print(f"{left:,} {'more ' if told else ''}{are} not told: {more}")
 
 
+def worst_found(survey: Survey) -> list[Explained]:
+    """The worst of the connections with findings, as many as are told where nobody chose."""
+    return worst_of([one for one in survey.told if one.findings], TOLD)
+
+
 def as_text(survey: Survey, told: Sequence[Explained]) -> str:
     """The same without colours, for a file; the ladders are files of their own."""
     stream = io.StringIO()
@@ -62,4 +70,4 @@ def as_text(survey: Survey, told: Sequence[Explained]) -> str:
     return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
 
 
-__all__ = ["LADDER_SEGMENTS", "TEXT_WIDTH", "as_text", "counted", "print_survey"]
+__all__ = ["LADDER_SEGMENTS", "TEXT_WIDTH", "as_text", "counted", "print_survey", "worst_found"]

@@ -24,7 +24,8 @@ from ..verify.result import Result, Verification
 from ..verify.runner import estimate
 from ..verify.survey import Survey
 from ..verify.verification import verify
-from .output import console, print_json, width
+from . import completing
+from .output import append_markdown, console, print_json, width
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 INPUT = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -66,11 +67,24 @@ SECONDS = click.FloatRange(min=0, min_open=True, max=3600)
     help="Seconds for which its timeouts are awaited.",
 )
 @click.option("--start", type=SECONDS, default=30.0, show_default=True, help="Seconds it may take to listen.")
-@click.option("--check", "names", multiple=True, metavar="ID", help="This check; may be given again.")
+@click.option(
+    "--check",
+    "names",
+    multiple=True,
+    metavar="ID",
+    shell_complete=completing.checks,
+    help="This check; may be given again.",
+)
 @click.option("--repeat", type=click.IntRange(1, 100), default=1, show_default=True, help="How often each.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout (testbed.verify/1).")
 @click.option("--junit", "junit_file", type=FILE, metavar="FILE", help="Write a JUnit report.")
-@click.option("--markdown", "markdown_file", type=FILE, metavar="FILE", help="Write a summary in Markdown.")
+@click.option(
+    "--markdown",
+    "markdown_file",
+    type=FILE,
+    metavar="FILE",
+    help="Add a summary in Markdown to FILE, such as $GITHUB_STEP_SUMMARY.",
+)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -78,7 +92,13 @@ SECONDS = click.FloatRange(min=0, min_open=True, max=3600)
     help="Write page, capture, ladders and the server's output for each check, and the reports.",
 )
 @click.option("--list-checks", is_flag=True, help="Print the table of checks, and leave.")
-@click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD [ARG]...]")
+@click.argument(
+    "argv",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="[-- CMD [ARG]...]",
+    shell_complete=completing.files,
+)
 def command(
     port: int,
     connect: str | None,
@@ -147,7 +167,7 @@ def command(
     if junit_file is not None:
         _write("--junit", junit_file, junit.report("testbed verify", report.junit_cases(done)))
     if markdown_file is not None:
-        _write("--markdown", markdown_file, report.markdown(done))
+        append_markdown(markdown_file, report.markdown(done))
     if as_json:
         print_json(report.to_json(done))
     else:

@@ -13,6 +13,7 @@ from ..net.libc import require_linux
 from ..watch.display import JsonLines, Lines, Table
 from ..watch.events import Account
 from ..watch.live import Settings, watch
+from . import completing
 from .output import ascii_only, console
 
 
@@ -54,6 +55,7 @@ from .output import ascii_only, console
 @click.option(
     "--capture",
     metavar="INTERFACE",
+    shell_complete=completing.interfaces,
     help="Capture there too (lo, eth0, any), and explain each connection that has ended by its packets.",
 )
 @click.option(

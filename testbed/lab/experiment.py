@@ -188,7 +188,7 @@ class Experiment:
             return Check("wire", statement, Verdict.FAIL, "no connection to the server was captured")
         compared = compare(lines, connection or self.connection, exact=exact, elastic=elastic)
         legend = "- expected, not seen; + seen, not expected   # time  client / server"
-        return check("wire", statement, compared.same, "\n".join((legend, *compared.diff)))
+        return check("wire", statement, compared.same, "\n".join((compared.parting, legend, *compared.diff)))
 
     def expect(self, transcript: str, *, exact: bool = False) -> None:
         """For tests: AssertionError with the diff of both conversations and the ladder when they differ."""
@@ -198,7 +198,7 @@ class Experiment:
         verdict = self.check_transcript(transcript, exact=exact)
         if verdict.verdict is not Verdict.PASS:
             told = "\n".join((verdict.detail, *map(str, self.held)))
-            raise AssertionError(f"{verdict.statement}: no\n{told}")
+            raise AssertionError(told)
 
     # ------------------------------------------------------------ states, ladder, files
 

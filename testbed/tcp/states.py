@@ -7,12 +7,15 @@ the call makes the endpoint send (CLOSE by the FIN), and an edge that a segment 
 certain once the endpoint answers it.  `EDGES` gives for each edge both: the event, and what a
 capture sees of it.
 
-    python -m testbed.tcp.states        prints the table
+    python -m testbed.tcp.states              prints the table
+    python -m testbed.tcp.states --diagram    Figure 5 in Mermaid, as docs/architecture.md has it
 """
 
 from __future__ import annotations
 
 import enum
+import sys
+from collections.abc import Iterator
 from typing import NamedTuple
 
 
@@ -119,5 +122,20 @@ def _print_table() -> None:
         )
 
 
+def diagram() -> Iterator[str]:
+    """Figure 5 as the lines of a Mermaid state diagram; edges with the same ends are one arrow."""
+    yield "stateDiagram-v2"
+    yield f"    [*] --> {State.CLOSED}"
+    events: dict[tuple[State, State], list[str]] = {}
+    for edge in (*EDGES, DIRECT):
+        if edge.in_figure_5:
+            events.setdefault((edge.state, edge.next), []).append(str(edge.event))
+    for (before, after), told in events.items():
+        yield f"    {before} --> {after}: {' / '.join(told)}"
+
+
 if __name__ == "__main__":
-    _print_table()
+    if sys.argv[1:] == ["--diagram"]:
+        print(*diagram(), sep="\n")
+    else:
+        _print_table()

@@ -18,6 +18,7 @@ the kernels happened to put them into segments:
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -59,6 +60,18 @@ class Comparison:
 
     same: bool
     diff: tuple[str, ...]
+
+    @property
+    def parting(self) -> str:
+        """Where they first differ, in one line: a list of failed tests shows no more."""
+        differs = itertools.dropwhile(lambda line: line[0] == " ", self.diff)
+        here = list(itertools.takewhile(lambda line: line[0] != " ", differs))
+        missing, other = (
+            [line[2:].partition("#")[0].strip() for line in here if line[0] == mark] for mark in "-+"
+        )
+        if missing:
+            return f"expected and not seen: {missing[0]}" + (f"; but {other[0]}" if other else "")
+        return f"seen and not expected: {other[0]}" if other else ""
 
 
 def compare(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ..render.escape import visible
 from ..render.junit import Case
+from ..render.markdown import cell, code
 from .checks import CHECKS, Check
 from .outcome import Verdict, seconds
 from .result import Result, Verification
@@ -94,32 +94,20 @@ def subject(done: Verification) -> list[str]:
 def markdown(done: Verification) -> str:
     """For a CI summary: a table, and below it what is wrong."""
     plan = done.plan
-    facts = ", ".join(_cell(fact) for fact in subject(done))
+    facts = ", ".join(cell(fact) for fact in subject(done))
     stop = f"stop by {plan.stop.name}, grace {seconds(plan.grace)}"
     lines = [
         f"### `testbed verify`: {done.counts()}",
         "",
-        f"`{_code(plan.shown)}`: {facts}; {stop}; {seconds(done.seconds)}",
+        f"`{code(plan.shown)}`: {facts}; {stop}; {seconds(done.seconds)}",
         "",
         "| | check | what happened |",
         "|---|---|---|",
-        *(f"| {MARKS[r.verdict]} {r.verdict} | {r.check} | {_cell(r.what)} |" for r in done.results),
+        *(f"| {MARKS[r.verdict]} {r.verdict} | {r.check} | {cell(r.what)} |" for r in done.results),
     ]
     for result in done.results:
         if result.verdict.bad or result.verdict.complains:
             check: Check = CHECKS[result.check]
             lines += ["", f"#### {MARKS[result.verdict]} {result.check}: {check.question}", ""]
-            lines += [f"- **{label}**: {_cell(text)}" for label, text in told(result)]
+            lines += [f"- **{label}**: {cell(text)}" for label, text in told(result)]
     return "\n".join([*lines, ""])
-
-
-def _cell(text: str) -> str:
-    """Text that a Markdown table takes as text: what a server printed is no markup."""
-    escaped = visible(text)
-    for character in "\\`*_[]<>|&":
-        escaped = escaped.replace(character, f"\\{character}")
-    return escaped
-
-
-def _code(text: str) -> str:
-    return visible(text).replace("`", "'")

@@ -66,13 +66,6 @@ def test_version() -> None:
     assert done.stdout.startswith("testbed ")
 
 
-@pytest.mark.parametrize("command", ["run", "step", "list", "verify", "explain", "watch", "exec", "doctor"])
-def test_help_has_an_example(command: str) -> None:
-    done = testbed(command, "--help")
-    assert done.returncode == 0
-    assert f"Usage: testbed {command}" in done.stdout
-
-
 def test_list_names_every_scenario() -> None:
     done = testbed("list")
     assert done.returncode == 0
@@ -111,13 +104,30 @@ def test_explain_writes_its_reports(capture: Path, tmp_path: Path) -> None:
     assert "S 0:0(0)" in (tmp_path / "out/connection-1.txt").read_text()
 
 
+def test_a_markdown_summary_is_added_to(capture: Path, tmp_path: Path) -> None:
+    """Two commands of a CI job share a page; what a file is called is no markup."""
+    hostile = tmp_path / "`a`|b.pcap"
+    hostile.write_bytes(capture.read_bytes())
+    page = tmp_path / "page.md"
+    page.write_text("# before\n")
+    for file in (capture, hostile):
+        assert testbed("explain", str(file), "--markdown", str(page)).returncode == 0
+    before, first, second = page.read_text().split("### ")
+    assert before == "# before\n"
+    assert first.startswith(f"`testbed explain {capture}`: 1 connection\n")
+    assert "`testbed explain " in second and "'a'|b.pcap`: 1 connection\n" in second
+    for told in (first, second):
+        assert "| ⚠️ warning | unanswered | 1 |" in told
+        assert "- ⚠️ **unanswered**: " in told
+
+
 def test_explain_draws_what_came_from_stdin(capture: Path) -> None:
     done = testbed("explain", "-", stdin=capture.read_bytes())
     assert "-: pcap, ETHERNET, 1 packet, 1 of TCP" in done.stdout
     assert "S 0:0(0)" in done.stdout
 
 
-@pytest.mark.parametrize("option", ["--out", "--junit", "--sarif"])
+@pytest.mark.parametrize("option", ["--out", "--junit", "--sarif", "--markdown"])
 def test_explain_says_where_it_cannot_write(capture: Path, option: str) -> None:
     done = testbed("explain", "--json", str(capture), option, "/dev/null/x")
     assert done.returncode == 2

@@ -10,23 +10,21 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-import psutil
 import pytest
 
 from testbed import explain
 from testbed.verify.checks import CHECKS
 
+from ..leftovers import nothing_left
 from ..report.seen import Seen
 from .ordinary_user import as_ordinary_user, ordinary_python
 from .test_commands import one_line, testbed
 
-MARK = "TESTBED_TEST_RUN"
 ECHO = ("--protocol", "tcp", "--", sys.executable, "-m", "testbed.servers.echo", "--port", "{port}")
 QUICK = (
     "--idle",
@@ -40,33 +38,6 @@ QUICK = (
     "--check",
     "early-reply",
 )
-
-
-def marked(value: str) -> list[psutil.Process]:
-    """The processes that have our mark in their environment."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(MARK) == value and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
-
-
-@pytest.fixture
-def mark(monkeypatch: pytest.MonkeyPatch) -> str:
-    """What is started in this test carries it."""
-    value = uuid.uuid4().hex
-    monkeypatch.setenv(MARK, value)
-    return value
-
-
-def nothing_left(mark: str) -> None:
-    deadline = time.monotonic() + 20
-    while left := marked(mark):
-        assert time.monotonic() < deadline, f"still running: {[p.cmdline() for p in left]}"
-        time.sleep(0.05)
 
 
 # ---- bad usage

@@ -18,19 +18,7 @@ from testbed.errors import CapabilityError, UsageError
 from testbed.kernel import tracefs
 from testbed.scenarios import run
 
-MARK = "TESTBED_TEST_RUN"
-
-
-def marked(value: str) -> list[psutil.Process]:
-    """The processes that have our mark in their environment."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(MARK) == value and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
+from ..leftovers import MARK, marked
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

@@ -129,6 +129,28 @@ def test_the_diff_tells_time_and_states() -> None:
     assert "> F. 1:1(0) ack 1" in extra[0] and "FIN_WAIT_1 / ESTABLISHED" in extra[0]
 
 
+@pytest.mark.parametrize(
+    ("expected", "seen", "told"),
+    [
+        (
+            "> F. 1:1(0) ack 1\n< F. 1:1(0) ack 2",
+            "> F. 1:1(0) ack 1",
+            "expected and not seen: < F. 1:1(0) ack 2",
+        ),
+        ("", "> R 1:1(0)", "seen and not expected: > R 1:1(0)"),
+        (
+            "> F. 1:1(0) ack 1",
+            "> R. 1:1(0) ack 1",
+            "expected and not seen: > F. 1:1(0) ack 1; but > R. 1:1(0) ack 1",
+        ),
+        ("> F. 1:1(0) ack 1", "> F. 1:1(0) ack 1", ""),
+    ],
+)
+def test_where_they_part_is_one_line(expected: str, seen: str, told: str) -> None:
+    compared = compare(parse_transcript(HANDSHAKE + expected), connection_of(HANDSHAKE + seen))
+    assert compared.parting == told
+
+
 def test_meaning_of_nothing() -> None:
     assert meaning([]) == []
     assert Tracker(keep=True).feed_all([]).connections == []

@@ -139,14 +139,12 @@ class Watch:
         return task
 
     def _current_created(self) -> Place | None:
-        task = asyncio.current_task()
+        task = asyncio.current_task() if asyncio._get_running_loop() is not None else None
         return None if task is None else self._created.get(task)
 
     def note_connect(self, sock: socket.socket, frame: FrameType) -> None:
         """A socket is about to connect."""
-        at = place.caller(frame)
-        if at is None and asyncio._get_running_loop() is not None:
-            at = self._current_created()
+        at = place.caller(frame) or self._current_created()
         if at is not None:
             self._connected[sock] = at
 
