@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from ..report.seen import Seen
@@ -183,19 +184,17 @@ def test_signals_reach_the_command(tmp_path: Path) -> None:
 def test_nothing_is_left_when_it_is_killed() -> None:
     script = "sleep 600 & sleep 600 & echo ready; wait"
     process = started("--fail-on", "error", "--", "sh", "-c", script)
-    children = children_of(process.pid)
-    children += [grandchild for child in children for grandchild in children_of(child)]
+    deadline = time.monotonic() + 30
+    children: list[int] = []
+    while len(children) != 5:  # tcpdump, the command and its two, and who ends them
+        assert time.monotonic() < deadline, children
+        # proc(5): a list of children may lack some while there is forking
+        children = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
     process.kill()
     process.wait()
-    assert len(children) == 5  # tcpdump, the command and its two, and who ends them
-    deadline = time.monotonic() + 30
     while any(running(pid) for pid in children):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def running(pid: int) -> bool:
