@@ -1,7 +1,7 @@
 """Each configuration put to every check: `testbed verify`, several at once, round after round.
 
 What a round found is the command's report, FOLDER/evidence/NAME/ROUND/report.json; the page is written
-from these.  The first round keeps its captures beside it.
+from these.  Beside it are the captures of each check that came out as in no round before.
 """
 
 from __future__ import annotations
@@ -88,11 +88,10 @@ def run(
 def _verified(row: Configuration, folder: Path, number: int, idle: float, grace: float) -> Found:
     out = evidence(row, folder, number)
     out.mkdir(parents=True, exist_ok=True)
-    captures = ["--out", str(out)] if number == 1 else []
     options = shlex.split(row.options)
     if "--protocol" not in options:
         options += shlex.split(HTTP)
-    command = [sys.executable, "-m", "testbed", "verify", "--json", *captures]
+    command = [sys.executable, "-m", "testbed", "verify", "--json", "--out", str(out)]
     command += ["--idle", f"{idle:g}", "--grace", f"{grace:g}", *options, "--", *command_of(row, folder)]
     with subprocess.Popen(
         command,
@@ -113,7 +112,18 @@ def _verified(row: Configuration, folder: Path, number: int, idle: float, grace:
         (out / "report.json").write_text(found, encoding="utf-8")
     last = told.strip().splitlines()[-1:] or [f"exit status {process.returncode}"]
     report = read(row, folder, number)
+    if report is not None:
+        _thin_out(row, folder, number, report)
     return Found(row.name, number, report, "" if report else last[0])
+
+
+def _thin_out(row: Configuration, folder: Path, number: int, report: dict[str, Any]) -> None:
+    """Remove the captures of checks that came out as in an earlier round: those are there to look at."""
+    before = [earlier for n in range(1, number) if (earlier := read(row, folder, n)) is not None]
+    known = {(check["id"], check["verdict"]) for earlier in before for check in earlier["checks"]}
+    for check in report["checks"]:
+        if (check["id"], check["verdict"]) in known:
+            shutil.rmtree(evidence(row, folder, number) / check["id"], ignore_errors=True)
 
 
 def read(row: Configuration, folder: Path, number: int) -> dict[str, Any] | None:

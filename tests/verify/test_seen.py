@@ -76,3 +76,11 @@ def test_ends() -> None:
     assert between(ours, fin) == 0.0001
     assert at(ours, None, fin) == " (frames 4, 5)"
     assert at(None) == ""
+
+
+def test_an_rst_when_all_is_over_is_none_of_the_servers() -> None:
+    """Overtaken by the last ACK, the one before finds a kernel that has forgotten the connection."""
+    over = "> F. 1:1(0) ack 1\n< PF. 1:4(3) ack 2\n> . 2:2(0) ack 5\n"
+    assert seen(f"{over}> . 2:2(0) ack 1\n< R 1:1(0)").server_rst is None
+    behind = seen("> F. 1:1(0) ack 1\n< P. 1:4(3) ack 2\n< R. 4:4(0) ack 2")
+    assert behind.server_rst is not None and behind.server_rst.frame == 6
