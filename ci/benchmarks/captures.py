@@ -24,6 +24,7 @@ from testbed.capture.arguments import find_tcpdump
 from testbed.explanation.survey import Survey
 from testbed.net.libc import dying_with_parent
 from testbed.net.private import enter_private_network
+from testbed.wire.pcap import PcapWriter
 from testbed.wire.reader import open_capture
 
 from .measure import Contender, absent
@@ -62,8 +63,8 @@ def explain(options: Options) -> Iterator[Job]:
                 program("tshark -z conv,tcp", ["tshark", "-nqr", str(path), "-z", "conv,tcp"], segments),
                 program("tshark -T fields", ["tshark", "-nr", str(path), "-T", "fields", *fields], segments),
                 library("dpkt", path, by_dpkt),
-                library("scapy.all", path, by_scapy),
-                library("pyshark", path, by_pyshark),
+                library("scapy.all", path, by_scapy, part=10),
+                library("pyshark", path, by_pyshark, part=50),
             ],
             [f"{segments:,} segments of {options.connections:,} connections, {path.stat().st_size:,} bytes"],
         )
@@ -149,13 +150,29 @@ def program(name: str, command: Sequence[str], segments: int, *, is_ours: bool =
     return Contender(name, run, ours=is_ours, note="with the start of its process")
 
 
-def library(name: str, path: Path, read: Callable[[ModuleType, Path], int]) -> Contender:
-    """A Python library, where it is installed."""
+def library(name: str, path: Path, read: Callable[[ModuleType, Path], int], *, part: int = 1) -> Contender:
+    """A Python library, where it is installed; a slow one reads a part of the capture."""
     try:
         module = importlib.import_module(name)
     except ImportError:
         return absent(name.partition(".")[0], "it is not installed")
-    return Contender(name.partition(".")[0], lambda: read(module, path), note="each packet an object")
+    note = "each packet an object"
+    if part > 1:
+        path = first_part(path, part)
+        note += f"; 1/{part} of the capture, times {part}"
+    return Contender(name.partition(".")[0], lambda: read(module, path), part=part, note=note)
+
+
+def first_part(path: Path, part: int) -> Path:
+    """A capture of the first 1/part of the packets, one at the least."""
+    cut = path.with_suffix(f".{part}.pcap")
+    with open_capture(path) as capture:
+        packets = list(capture)
+    with cut.open("wb") as stream:
+        writer = PcapWriter(stream, packets[0].link_type)
+        for packet in packets[: max(1, len(packets) // part)]:
+            writer.write(packet)
+    return cut
 
 
 def by_dpkt(dpkt: ModuleType, path: Path) -> int:

@@ -19,6 +19,7 @@ class Contender(NamedTuple):
     run    does it once, and returns how much it saw: who sees less is not quicker
     ours   whether it is the project's own; the first of these is what the others are held against
     times  how often it is done for one figure, where one time is too short to measure
+    part   where a whole job takes too long: it does this fraction of it, 1/part, and its time is multiplied
     note   what its time includes
     why    where it cannot take part here: the reason (and then it does not)
     """
@@ -27,6 +28,7 @@ class Contender(NamedTuple):
     run: Callable[[], int]
     ours: bool = False
     times: int = 1
+    part: int = 1
     note: str = ""
     why: str = ""
 
@@ -74,7 +76,7 @@ def in_turns(contenders: Sequence[Contender], rounds: int) -> list[Result]:
             began = time.perf_counter()
             for _ in range(one.times):
                 seen[one.name] = one.run()
-            seconds[one.name].append((time.perf_counter() - began) / one.times)
+            seconds[one.name].append((time.perf_counter() - began) / one.times * one.part)
     return [
         Result(one.name, one.ours, seen.get(one.name, 0), tuple(seconds.get(one.name, ())), one.note, one.why)
         for one in contenders
