@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections import Counter
@@ -99,7 +100,9 @@ def a_users_project(folder: Path) -> Path:
     (folder / "tests" / "test_call.py").write_text(TEST)
     (folder / "app.py").write_text(APP)
     program(folder / "server", SERVER)
-    program(folder / "integration-tests", f"#!/bin/sh\nexec {sys.executable} -m pytest -q tests\n")
+    program(
+        folder / "integration-tests", f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -m pytest -q tests\n"
+    )
     (folder / "captures").mkdir()
     for name, text in CAPTURES.items():
         with (folder / name).open("wb") as stream:

@@ -19,6 +19,7 @@ async def play(lab: Lab) -> None:
     await unread.recv_exactly(18)
     await unread.send(b"never read\r\n")
     await lab.see("server", State.ESTABLISHED, client=unread)
+    await lab.pause(0.2, "in which a server that reads would have read")
     lab.server_process.signal(signal.SIGKILL)
     lab.step("server is killed (SIGKILL)")
     lab.told("where all was read: EOF", await idle.recv_to_end(), (b"", "EOF"))
