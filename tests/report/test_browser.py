@@ -81,6 +81,11 @@ def visible_ids(page: Page) -> list[int]:
     return [int(text) for text in rows]
 
 
+def test_the_worst_connection_is_seen_first(browser: Browser, site: Path) -> None:
+    with opened(browser, site) as page:
+        assert page.locator(".connection:visible h2").inner_text().startswith("#2 ")  # the first with an RST
+
+
 def test_words_filter_the_table(browser: Browser, site: Path) -> None:
     with opened(browser, site) as page:
         assert visible_ids(page) == list(range(1, 41))
@@ -132,7 +137,7 @@ def test_a_pointer_on_a_segment_shows_its_header_options_and_bytes(browser: Brow
 
 
 def test_keys_move_from_segment_to_segment(browser: Browser, site: Path) -> None:
-    with opened(browser, site) as page:
+    with opened(browser, site, "#connection-1") as page:
         title = page.locator("#inspector h2")
         page.locator("svg.wide .segment:visible").first.click()
         assert title.inner_text() == "frame 1"
@@ -145,7 +150,7 @@ def test_keys_move_from_segment_to_segment(browser: Browser, site: Path) -> None
 
 
 def test_a_segment_is_reached_with_the_keyboard_alone(browser: Browser, site: Path) -> None:
-    with opened(browser, site) as page:
+    with opened(browser, site, "#connection-1") as page:
         page.get_by_role("button", name="save as SVG").locator("visible=true").focus()
         page.keyboard.press("Tab")
         assert page.locator("#inspector h2").inner_text() == "frame 1"

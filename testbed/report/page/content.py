@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ...findings import Finding
+from ...findings import Finding, Severity
 from ...render.ladder import Ladder
 from ...render.svg.states import Change
 
@@ -91,6 +91,10 @@ class Shown:
     command: str = ""
     downloads: tuple[Download, ...] = ()
 
+    def rank(self) -> int:
+        """How bad its worst finding is: 0 is the worst; those without come last."""
+        return self.findings[0].severity.rank if self.findings else len(Severity)
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -119,3 +123,9 @@ class Page:
     listed: tuple[Listed, ...] = ()
     shown: tuple[Shown, ...] = ()
     more: str = ""
+
+    @property
+    def first(self) -> int | None:
+        """Which of `shown` is seen first: of those with the worst finding the first one."""
+        worst = min(self.shown, key=Shown.rank, default=None)
+        return worst.id if worst else None

@@ -11,7 +11,8 @@ function choose(id) {
 function follow() {
   const asked = /^#connection-(\d+)(?::(\d+))?$/.exec(location.hash);
   const sections = all('.connection');
-  const section = sections.find((one) => asked && one.dataset.id === asked[1]) || sections[0];
+  const wanted = [asked && asked[1], document.body.dataset.first];
+  const section = wanted.map((id) => sections.find((one) => one.dataset.id === id)).find(Boolean);
   if (!section) return;
   if (held && held[0] !== section) release();
   choose(section.dataset.id);
