@@ -12,6 +12,7 @@ the cut.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -41,6 +42,9 @@ SAMPLE_EVERY: Final = 0.02
 SNAPLEN: Final = 2048
 SETTLE: Final = 0.5
 """How long the server may take to let go of the connection it was warmed up with."""
+COMING_UP: Final = 0.5
+"""Seconds from LISTEN for which a server is left alone: its manager may not have heard of its workers yet,
+and what a signal does in that moment is another question than what a deploy does."""
 
 
 class Stage:
@@ -113,11 +117,14 @@ class Stage:
             if self.survey is None:
                 self.address = self.target.address
                 self.dialogue = dialogue_of(self.plan, self.address[0])
-        took = time.monotonic() - began
+        listened = time.monotonic()
+        took = listened - began
         if self.survey is not None and self.survey.daemon:
             await until(lambda: self.target.ended is not None, self.plan.start)
         if warm:
             await self._warm_up()
+            if not self.plan.attached:
+                await asyncio.sleep(max(0.0, listened + COMING_UP - time.monotonic()))
         return took
 
     async def _warm_up(self) -> None:

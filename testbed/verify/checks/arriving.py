@@ -50,8 +50,10 @@ async def stop_new_connection(stage: Stage) -> Outcome:
     parts = [_came_late(stage, peer, asked) for peer, asked in late]
     times = [between(told, peer.seen.connection.start_ns) for peer, _ in late if peer.seen.connection]
     outcome = together(alike(parts), attempts=LATE, **gone.measured)
+    so = sum(part.verdict is outcome.verdict for part in parts)
+    share = "" if so == len(parts) else f"{so} of {len(parts)} "
     when = f"{seconds(min(times))} to {seconds(max(times))} after {stage.plan.stop.name}" if times else ""
-    return replace(outcome, what=f"connections tried {when}: {outcome.what}")
+    return replace(outcome, what=f"connections tried {when}: {share}{outcome.what}")
 
 
 def _came_late(stage: Stage, peer: Peer, asked: Asked | None) -> Outcome:
@@ -108,7 +110,10 @@ async def stop_queued(stage: Stage) -> Outcome:
         tried.append(("a queued connection", new, await stage.asked(new, request)))
     if idle is not None:
         tried.append(("a request on an idle connection", idle, await stage.asked(idle, request)))
-    await until(lambda: all((row := peer.kernel) and row.rqueue for _, peer, _ in tried), TAKEN)
+    if not await until(lambda: all((row := peer.kernel) and row.rqueue for _, peer, _ in tried), TAKEN):
+        stage.target.thaw()
+        await stage.cut()
+        return Outcome(Verdict.INCONCLUSIVE, "what was sent did not come to lie in the server's kernel")
     told = stage.stop()
     stage.target.thaw()
     stage.step("and let go (SIGCONT)", "server")

@@ -59,11 +59,11 @@ async def kill(stage: Stage) -> Outcome:
     if served and stage.dialogue.request is not None:
         served = await late.replied(await stage.asked(late, stage.dialogue.request), ANSWER_SECONDS)
     await stage.cut()
-    do = "listening and serving" if served else "listening and serving nobody" if listens else "running"
+    do = "served" if served else "accepted and not served" if listens else "refused"
     return Outcome(
         Verdict.WARN if served or not listens else Verdict.FAIL,
-        f"master alone: {plural(len(left), 'process', 'processes')} {do} {seconds(stage.plan.grace)} later: "
-        f"{', '.join(left)}",
+        f"master alone: {plural(len(left), 'process is', 'processes are')} left {seconds(stage.plan.grace)} "
+        f"later ({', '.join(left)}), and a new client was {do}",
         "after a crash of the master (or the OOM killer) its workers keep the port: the next start fails "
         "with "
         "EADDRINUSE, or old and new code serve side by side",

@@ -159,9 +159,11 @@ def _answered(stage: Stage, told: int, peer: Peer, asked: Asked, expected: Reply
     first = seen.byte(asked.begins, by_client=False)
     could_know = first is None or first.time_ns > told
     if stage.dialogue.protocol == "http" and not reply.last and could_know:
+        last = seen.byte(len(seen.sent(by_client=False)) - 1, by_client=False)
+        later = f" {seconds(between(last, fin))} later" if last is not None else ""
         return Outcome(
             Verdict.WARN,
-            f"{reply}, without Connection: close, and then FIN",
+            f"{reply}, without Connection: close, and then FIN{later}",
             "the client puts the connection back into its pool, and its next request meets the close",
             "say Connection: close in every reply from the stop signal on",
             measured,
