@@ -18,12 +18,11 @@ import pytest
 from testbed.net import rtnetlink
 from testbed.net.links import raise_link
 from testbed.net.private import PrivateNetwork
-from testbed.wire.pcap import PcapWriter
 
 from .conftest import ROOT
 from .conversations import segments_of
+from .explanation.test_reading import write
 from .terminal import plain, terminal
-from .test_explanation import packet
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
@@ -105,10 +104,7 @@ def a_users_project(folder: Path) -> Path:
     )
     (folder / "captures").mkdir()
     for name, text in CAPTURES.items():
-        with (folder / name).open("wb") as stream:
-            writer = PcapWriter(stream, 101)
-            for segment in segments_of(text):
-                writer.write(packet(segment))
+        write(folder / name, segments_of(text))
     return folder
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from testbed.errors import CapabilityError, Error
 from testbed.net.libc import dying_with_parent, require_linux
 
+from ..program import run_program
 from .machine import description, load
 from .measure import Result, in_turns
 from .report import Measured, in_markdown, in_text
@@ -119,10 +119,4 @@ def _in_a_process(row: Row, options: Options) -> Measured:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    run_program(main)

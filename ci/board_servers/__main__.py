@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import time
@@ -15,6 +14,7 @@ from testbed.errors import CapabilityError
 from testbed.net.libc import require_linux
 
 from ..benchmarks.machine import description
+from ..program import run_program
 from . import install, report, run
 from .table import CONFIGURATIONS, Configuration
 
@@ -129,10 +129,4 @@ def _parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    run_program(main)

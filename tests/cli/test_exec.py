@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from ..processes import running
 from ..report.seen import Seen
 from .test_commands import testbed
 
@@ -195,13 +196,6 @@ def test_nothing_is_left_when_it_is_killed() -> None:
     while any(running(pid) for pid in children):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize(

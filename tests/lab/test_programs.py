@@ -14,6 +14,8 @@ from testbed.errors import CapabilityError, ExperimentError
 from testbed.lab import Lab
 from testbed.net.private import PrivateNetwork
 
+from ..processes import running
+
 pytestmark = pytest.mark.usefixtures("live")
 
 
@@ -56,13 +58,6 @@ async def test_what_it_started_ends_with_the_lab_even_if_it_ignores_sigterm(netw
     while any(running(pid) for pid in children):  # one that is being killed may be busy with that
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-def running(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 async def test_one_that_does_not_listen_says_what_it_printed(network: PrivateNetwork) -> None:
