@@ -22,7 +22,7 @@ from ..report import folder
 from ..report.markdown import summary
 from ..report.surveyed import Way
 from . import completing
-from .output import append_markdown
+from .output import append_markdown, markdown_option
 from .telling import as_text, print_survey, worst_found
 
 LOOPBACK_MTU = 65536
@@ -63,12 +63,7 @@ class _WithFilter(click.Command):
     type=click.Choice(["error", "warning"]),
     help="Capture and explain; exit 1 where CMD succeeded and a finding is this bad.",
 )
-@click.option(
-    "--markdown",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Add a summary in Markdown to FILE, such as $GITHUB_STEP_SUMMARY.",
-)
+@markdown_option
 @click.option(
     "--net",
     type=click.Choice(["private", "host"]),
@@ -94,7 +89,7 @@ def command(
     mtu: int,
     out: Path | None,
     fail_on: str | None,
-    markdown: Path | None,
+    markdown_file: Path | None,
     net: Literal["private", "host"],
     interface: str | None,
     argv: tuple[str, ...],
@@ -123,7 +118,7 @@ def command(
         wanted, argv = _filter_and_command(argv, dashed)
     elif interface is not None:
         raise UsageError("-i goes with --net host: a private network has lo alone")
-    if out is None and fail_on is None and markdown is None:
+    if out is None and fail_on is None and markdown_file is None:
         if net == "host":
             raise UsageError("--net host does nothing without --out, --fail-on or --markdown")
         return exec_private(list(argv), mtu=mtu)
@@ -143,8 +138,8 @@ def command(
             print_survey(survey, told, {}, to=sys.stderr, more=_where(out))
             if recorded.problem:
                 click.echo(f"testbed: the capture ended before the command: {recorded.problem}", err=True)
-            if markdown is not None:
-                append_markdown(markdown, summary(f"testbed exec -- {shlex.join(argv)}", survey, told))
+            if markdown_file is not None:
+                append_markdown(markdown_file, summary(f"testbed exec -- {shlex.join(argv)}", survey, told))
             if out is not None:
                 command_line = _again(net, interface, mtu, out, fail_on, wanted, argv)
                 way = Way("testbed exec", command_line, [str(path)], shlex.join(argv))

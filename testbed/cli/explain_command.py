@@ -23,7 +23,7 @@ from ..report import folder, sarif, verdicts
 from ..report.markdown import summary
 from ..report.surveyed import Way
 from . import completing
-from .output import append_markdown, console, print_json, wrapping
+from .output import append_markdown, console, markdown_option, print_json, wrapping
 from .telling import as_text, print_survey, worst_found
 
 
@@ -68,12 +68,7 @@ from .telling import as_text, print_survey, worst_found
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the findings to FILE as SARIF 2.1.0.",
 )
-@click.option(
-    "--markdown",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Add a summary in Markdown to FILE, such as $GITHUB_STEP_SUMMARY.",
-)
+@markdown_option
 @click.option(
     "--code",
     metavar="CODE",
@@ -94,7 +89,7 @@ def command(
     out: Path | None,
     junit: Path | None,
     sarif_file: Path | None,
-    markdown: Path | None,
+    markdown_file: Path | None,
     code: str | None,
 ) -> int:
     """What happened to the connections in a capture: how each opened, who closed first, what was wrong.
@@ -136,9 +131,9 @@ def command(
             level = Severity(fail_on or "error")
             cases = verdicts.cases(survey.captures, survey.documents(), level)
             _write("--junit", junit, [junit_xml.report("testbed explain", cases)])
-        if markdown is not None:
+        if markdown_file is not None:
             append_markdown(
-                markdown, summary(f"testbed explain {' '.join(files)}", survey, worst_found(survey))
+                markdown_file, summary(f"testbed explain {' '.join(files)}", survey, worst_found(survey))
             )
         if sarif_file is not None:
             _write("--sarif", sarif_file, sarif.pieces(survey.documents()))

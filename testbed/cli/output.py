@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+import click
 from rich.console import Console
 from rich.text import Text
 
@@ -78,6 +79,16 @@ def print_json(document: Mapping[str, Any]) -> None:
     except ValueError as error:
         raise UsageError(f"the result cannot be written as JSON: {error}") from error
     sys.stdout.write("\n")
+
+
+markdown_option = click.option(
+    "--markdown",
+    "markdown_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Add a summary in Markdown to FILE, such as $GITHUB_STEP_SUMMARY.",
+)
+"""What the file is given by `append_markdown`."""
 
 
 def append_markdown(path: Path, text: str) -> None:

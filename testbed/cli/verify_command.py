@@ -25,7 +25,7 @@ from ..verify.runner import estimate
 from ..verify.survey import Survey
 from ..verify.verification import verify
 from . import completing
-from .output import append_markdown, console, print_json, width
+from .output import append_markdown, console, markdown_option, print_json, width
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 INPUT = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -78,13 +78,7 @@ SECONDS = click.FloatRange(min=0, min_open=True, max=3600)
 @click.option("--repeat", type=click.IntRange(1, 100), default=1, show_default=True, help="How often each.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout (testbed.verify/1).")
 @click.option("--junit", "junit_file", type=FILE, metavar="FILE", help="Write a JUnit report.")
-@click.option(
-    "--markdown",
-    "markdown_file",
-    type=FILE,
-    metavar="FILE",
-    help="Add a summary in Markdown to FILE, such as $GITHUB_STEP_SUMMARY.",
-)
+@markdown_option
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
