@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import Sequence
 
 import psutil
 
 from ..errors import ExperimentError
+from ..net.interpreter import run_module
 from ..net.libc import dying_with_parent
 
 READY = "listening on "
@@ -27,10 +27,7 @@ class ServerProcess:
     async def start(cls, kind: str, arguments: Sequence[str], *, timeout: float = 20.0) -> ServerProcess:
         """Start one of the servers.  ExperimentError when it does not come to listen in time."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            f"testbed.servers.{kind}",
-            *arguments,
+            *run_module(f"testbed.servers.{kind}", *arguments),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -21,7 +21,6 @@ import math
 import select
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
@@ -31,6 +30,7 @@ from ..wire.notation import parse
 from ..wire.rules import Pattern, parse_pattern, parse_rule
 from .child import without_fork_warning
 from .hosts import ADDRESSES, TwoHosts
+from .interpreter import run_module
 from .libc import dying_with_parent
 from .link_events import Fate, LinkEvent
 from .network import Network
@@ -125,7 +125,7 @@ class Link:
             descriptors = [one.fileno() for one in (*sides, control)]
             with without_fork_warning():
                 return subprocess.Popen(
-                    [sys.executable, "-m", "testbed.net.link_process", *map(str, descriptors)],
+                    run_module("testbed.net.link_process", *map(str, descriptors)),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,

@@ -25,6 +25,7 @@ from multiprocessing.connection import Connection as Pipe
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
+from .interpreter import run_module
 from .libc import die_with_parent, dying_with_parent
 
 GRACE_SECONDS: Final = 3.0
@@ -37,7 +38,7 @@ class Nursery:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(theirs.fileno()), *modules],
+                run_module(__name__, str(theirs.fileno()), *modules),
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 preexec_fn=dying_with_parent(),

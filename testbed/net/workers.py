@@ -122,7 +122,7 @@ class Crew:
         kind: Literal["step", "result", "lost"]
         try:
             kind, value = pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):  # the latter: it did not read what it was asked
             kind, value = "lost", None
         if kind != "step":
             del self._running[pipe]

@@ -86,3 +86,25 @@ def instances_of_the_dead() -> list[str]:
 def test_an_unknown_name_is_refused_before_anything_starts() -> None:
     with pytest.raises(UsageError):
         list(run(["no-such-scenario"]))
+
+
+def test_a_folder_of_the_same_name_is_not_taken_for_the_package(tmp_path: Path, live: None) -> None:
+    """The workers, the link and the servers are this package's, whatever lies in the current directory."""
+    (tmp_path / "testbed").mkdir()
+    (tmp_path / "testbed" / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    command = [sys.executable, "-P", "-m", "testbed", "run", "simultaneous-close", "missing-fin"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("turn", [0, 1, 5])
+def test_a_scenario_and_its_children_stay_on_one_processor(turn: int) -> None:
+    look = "import os; print(sorted(os.sched_getaffinity(0)))"
+    program = (
+        "import subprocess, sys, testbed.scenarios.runner as runner\n"
+        f"runner._stay_on_one_processor({turn})\n"
+        f"subprocess.run([sys.executable, '-c', {look!r}], check=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    allowed = sorted(os.sched_getaffinity(0))
+    assert done.stdout == f"[{allowed[turn % len(allowed)]}]\n"
