@@ -280,7 +280,7 @@ def rare_of(t: Tables, i: Int) -> Int:
     for side in range(2):
         own = t.rare[at + side]
         own.fin_first_time = own.fin_time = own.ack_of_fin_time = own.zero_since = own.zero_total = 0
-        own.reset_time = own.habit_time = 0
+        own.reset_time = own.habit_time = own.fin_taken_frame = 0
         own.fin_first_frame = own.fin_frame = own.fin_acked_frame = own.ack_of_fin_frame = 0
         own.reset_frame = own.heard_fin_at = own.keepalives = own.zero_windows = 0
     return at

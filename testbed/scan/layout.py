@@ -84,6 +84,7 @@ RARE: Final = np.dtype(
         ("habit_time", "i8"),  # the earliest ACK of the server's that may be `loopback_window_update`
         ("fin_first_frame", "u4"),
         ("fin_frame", "u4"),
+        ("fin_taken_frame", "u4"),
         ("fin_acked_frame", "u4"),
         ("ack_of_fin_frame", "u4"),
         ("reset_frame", "u4"),

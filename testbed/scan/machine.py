@@ -66,7 +66,12 @@ def walk(
             if not c.bits & Of.FIRST_FIN:
                 c.bits |= Of.FIRST_FIN | (Of.FIRST_FIN_BY_SERVER if side else 0)
         if not fwd.bits & At.FIN_ACKED:
-            own.fin_frame, own.fin_time = frame, time_ns
+            own.fin_frame, own.fin_time, own.fin_taken_frame = frame, time_ns, frame
+    elif length and fwd.bits & At.FIN and not fwd.bits & At.FIN_ACKED:
+        end = (seq + length) & MASK
+        missing = not rev.bits & At.LAST_ACK or 0 < (end - np.int64(rev.last_ack)) & MASK < HALF
+        if missing and not 0 < (end - np.int64(fwd.fin_seq)) & MASK < HALF:
+            t.rare[rare_of(t, i) + side].fin_taken_frame = frame
 
 
 @inlined
@@ -124,7 +129,7 @@ def _ack_of_fin(
     own.heard_fin_at = seq if length else np.int64(fwd.next_seq)
     holds = fwd.bits & At.HOLDS_ACK
     fwd.bits &= ~np.uint16(At.HOLDS_ACK)
-    if holds and own.ack_of_fin_frame < peers.fin_frame:
+    if holds and own.ack_of_fin_frame < peers.fin_taken_frame:
         step(t, c, fwd, RECEIVE_ACK_OF_FIN)
         holds = 0
     step(t, c, fwd, RECEIVE_FIN)

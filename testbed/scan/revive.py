@@ -119,6 +119,7 @@ def _revive_end(end: Endpoint, own: Any, rare: Any) -> None:
         end.fin_seq = int(own["fin_seq"])
         end.fin_first_frame, end.fin_first_time = int(rare["fin_first_frame"]), int(rare["fin_first_time"])
         end.fin_frame, end.fin_time = int(rare["fin_frame"]), int(rare["fin_time"])
+        end.fin_taken_frame = int(rare["fin_taken_frame"])
     if bits & At.FIN_ACKED:
         end.fin_acked_frame = int(rare["fin_acked_frame"])
     if bits & At.HOLDS_ACK:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -28,6 +29,7 @@ from ..tcp.arrival import arrival
 from ..tcp.states import Edge, State
 from ..wire.segment import FIN, SYN, endpoints
 from ..wire.seq import add, before
+from .arrived import Arrived
 from .patient import PATIENCE, StepLab
 
 PATIENT: Final[dict[str, int | str]] = {
@@ -80,6 +82,7 @@ class Held(NamedTuple):
     state     the state that this end is in
     edges     those it will then walk; often none
     again     how often a kernel has sent it, or what it answers, again
+    early     whether something that was sent before it has not arrived
     """
 
     event: LinkEvent
@@ -87,6 +90,7 @@ class Held(NamedTuple):
     state: State
     edges: tuple[Edge, ...]
     again: int
+    early: bool
 
     @property
     def expected(self) -> State:
@@ -136,6 +140,7 @@ class Session:
         self._flow = b""
         self._events = 0
         self._numbers: dict[tuple[bytes, bool, int], int] = {}  # of each side's SYN and FIN
+        self._arrived: defaultdict[tuple[bytes, bool], Arrived] = defaultdict(Arrived)
         self._again: dict[int, int] = {}
         self._playing = asyncio.create_task(self._play(), name=scenario.name)
 
@@ -207,13 +212,14 @@ class Session:
     def _held(self, event: LinkEvent, look: Look) -> Held:
         receiver: Side = "server" if event.from_client else "client"
         state = look.end(receiver).state
+        arrived = self._arrived[event.flow, event.from_client]
         edges = arrival(
             state,
-            event.flags,
+            (event.flags | FIN) if arrived.ends_with(event) else (event.flags & ~FIN),
             acks_syn=self._covers(event, SYN),
             acks_fin=self._covers(event, FIN),
         )
-        return Held(event, receiver, state, edges, self._again.get(event.id, 0))
+        return Held(event, receiver, state, edges, self._again.get(event.id, 0), arrived.early(event))
 
     def _covers(self, event: LinkEvent, flag: int) -> bool:
         """Whether a segment acknowledges its receiver's SYN or FIN."""
@@ -224,6 +230,8 @@ class Session:
         """What the link has told since the last time."""
         events = self.lab.link.events
         for event in events[self._events :]:
+            if event.sent:
+                self._arrived[event.flow, event.from_client].take(event)
             if event.fate is Fate.HELD:
                 self._flow = event.flow
                 if event.flags & SYN:

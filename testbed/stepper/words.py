@@ -72,6 +72,8 @@ def cause(held: Held) -> str:
 def remark(held: Held) -> str:
     """What else is to be known of a held segment."""
     said = []
+    if held.early:
+        said.append("early: what was sent before it is missing")
     if held.again:
         said.append(f"sent again {held.again}x")
     if held.event.rule and not held.event.rule.startswith("hold"):  # which is what happens to all of them

@@ -48,6 +48,8 @@ class Endpoint:
         "fin_first_time",
         "fin_frame",
         "fin_seq",
+        "fin_taken_frame",
+        "fin_taken_time",
         "fin_time",
         "fins_sent",
         "heard_fin_at",
@@ -116,6 +118,8 @@ class Endpoint:
         self.fin_first_time = 0
         self.fin_frame = 0  # the one that arrived: the latest before its acknowledgment
         self.fin_time = 0
+        self.fin_taken_frame = 0  # with which it could be taken: that one, or data before it that came later
+        self.fin_taken_time = 0
         self.fin_acked_frame = 0
         self.ack_of_fin: tuple[int, int] | None = None  # (frame, time): came while a FIN was under way to us
         self.rst_frame = 0
@@ -145,6 +149,7 @@ class Endpoint:
         self.base = base
         self.next_seq = self.highest_to_ack = self.data_start = self.data_end = self.fin_seq = None
         self.fins_sent = self.fin_first_frame = self.fin_first_time = self.fin_frame = self.fin_time = 0
+        self.fin_taken_frame = self.fin_taken_time = 0
         self.fin_acked_frame = self.rst_frame = self.payload_packets = 0
 
     @property

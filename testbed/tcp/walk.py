@@ -59,10 +59,23 @@ def walk(
             c.first_fin = c.first_fin or fwd
         if not fwd.fin_acked_frame:
             fwd.fin_frame, fwd.fin_time = segment.frame, segment.time_ns
+            fwd.fin_taken_frame, fwd.fin_taken_time = segment.frame, segment.time_ns
     elif fwd.fin_seq is not None and segment.length:
-        beyond = (seq + segment.length - fwd.fin_seq) & MASK
-        if 0 < beyond < HALF and len(c.data_after_fin) < FRAMES_KEPT:
+        _data_after_fin(c, fwd, rev, segment, (seq + segment.length) & MASK)
+
+
+def _data_after_fin(c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment, end: int) -> None:
+    """`fwd` sends data up to number `end`, and has sent its FIN before.
+
+    As long as data before the FIN is missing, the receiver keeps the FIN and does not take it
+    (RFC 9293 section 3.10.7.4): it does with the segment that fills the gap.
+    """
+    assert fwd.fin_seq is not None
+    if 0 < (end - fwd.fin_seq) & MASK < HALF:
+        if len(c.data_after_fin) < FRAMES_KEPT:
             c.data_after_fin += ((segment.frame, fwd.is_client),)
+    elif not fwd.fin_acked_frame and (rev.last_ack is None or 0 < (end - rev.last_ack) & MASK < HALF):
+        fwd.fin_taken_frame, fwd.fin_taken_time = segment.frame, segment.time_ns
 
 
 def _syn(c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment) -> None:
@@ -142,10 +155,10 @@ def _ack_of_fin(c: Connection, fwd: Endpoint, rev: Endpoint, segment: Segment, s
     fwd.heard_fin_at = seq if segment.length else fwd.next_seq
     crossed = fwd.ack_of_fin
     fwd.ack_of_fin = None
-    if crossed is not None and crossed[0] < rev.fin_frame:
+    if crossed is not None and crossed[0] < rev.fin_taken_frame:
         fwd.step(Event.RECEIVE_ACK_OF_FIN, *crossed)
         crossed = None
-    fwd.step(Event.RECEIVE_FIN, rev.fin_frame, rev.fin_time, frame)
+    fwd.step(Event.RECEIVE_FIN, rev.fin_taken_frame, rev.fin_taken_time, frame)
     c.crossed = c.crossed or fwd.state is State.CLOSING
     if crossed is not None:
         fwd.step(Event.RECEIVE_ACK_OF_FIN, *crossed)
@@ -181,7 +194,7 @@ def _reset(
     unacknowledged = rev.fin_seq is not None and not rev.fin_acked_frame and segment.flags & ACK
     if unacknowledged and (segment.ack - (rev.fin_seq or 0) - 1) & MASK < HALF:
         rev.fin_acked_frame = frame  # the RST itself shows that the FIN was taken
-        fwd.step(Event.RECEIVE_FIN, rev.fin_frame, rev.fin_time, frame)
+        fwd.step(Event.RECEIVE_FIN, rev.fin_taken_frame, rev.fin_taken_time, frame)
     c.reset_by, c.reset_frame, c.reset_segment = fwd, frame, segment.bare()
     c.ended = True
     if fwd.packets + rev.packets > 1:

@@ -98,6 +98,21 @@ async def test_the_marked_one_goes_first() -> None:
         assert session.done[-1].after.server.state == "FIN_WAIT_1"
 
 
+async def test_a_fin_that_comes_early_waits_for_the_data_before_it() -> None:
+    async with stepping(find("fin-overtakes-data")) as session:
+        await scripted(session, parse_script("enter enter enter"))
+        held = session.held(await session.quiet())
+        assert [(one.event.line, one.early, one.expected) for one in held] == [
+            ("> P. 1:10(9) ack 1", False, "ESTABLISHED"),
+            ("> F. 10:10(0) ack 1", True, "ESTABLISHED"),
+        ]
+        await scripted(session, parse_script("2 enter"))
+        assert outcome(session.done[-1]) == "the server stays ESTABLISHED"
+        await scripted(session, parse_script("1 enter"))
+        assert session.done[-1].held.event.line == "> P. 1:10(9) ack 1"
+        assert outcome(session.done[-1]) == "the server is in CLOSE_WAIT, as RFC 9293 3.10.7.4 says"
+
+
 async def test_let_go_it_comes_to_its_end_by_itself() -> None:
     async with stepping(find("simultaneous-close")) as session:
         await scripted(session, parse_script("enter enter c"))

@@ -278,6 +278,38 @@ def test_a_transition_names_its_cause_and_its_proof() -> None:
     assert c.state_after(7, c.client) is State.TIME_WAIT
 
 
+@pytest.mark.parametrize(
+    ("then", "frame", "proof"),
+    [
+        ("> F. 10:10(0) ack 1\n< . 1:1(0) ack 1\n> P. 1:10(9) ack 1\n< . 1:1(0) ack 11", 6, 7),
+        ("> P. 1:10(9) ack 1\n> F. 10:10(0) ack 1\n+0.2\n> P. 1:10(9) ack 1\n< . 1:1(0) ack 11", 6, 7),
+        (
+            (
+                "> P. 1:10(9) ack 1\n< . 1:1(0) ack 10\n"
+                "> F. 10:10(0) ack 1\n> P. 1:10(9) ack 1\n< . 1:1(0) ack 11"
+            ),
+            6,
+            8,
+        ),
+    ],
+    ids=["the FIN overtakes it", "it is lost and sent again", "it was there already"],
+)
+def test_a_fin_is_taken_once_the_data_before_it_is_there(then: str, frame: int, proof: int) -> None:
+    """RFC 9293 section 3.10.7.4: what comes early is held for later processing."""
+    c = track(HANDSHAKE + then)
+    taken = next(t for t in c.server.transitions if t.state is State.CLOSE_WAIT)
+    assert (taken.frame, taken.confirmed_by) == (frame, proof)
+    assert c.state_after(frame - 1, c.server) is State.ESTABLISHED
+
+
+def test_an_ack_of_ones_own_fin_before_the_gap_is_filled() -> None:
+    c = track(
+        HANDSHAKE
+        + "> F. 10:10(0) ack 1\n< F. 1:1(0) ack 1\n> . 11:11(0) ack 2\n> P. 1:10(9) ack 2\n< . 2:2(0) ack 11"
+    )
+    assert path(c.server) == OPEN_S + " FIN_WAIT_1 FIN_WAIT_2 TIME_WAIT"
+
+
 def test_bytes_count_once() -> None:
     c = track(HANDSHAKE + "> P. 1:11(10) ack 1\n+0.3\n> P. 1:11(10) ack 1\n> P. 11:16(5) ack 1")
     assert (c.client.payload_bytes, c.client.payload_packets, c.server.payload_bytes) == (15, 3, 0)
