@@ -8,16 +8,9 @@ from ..tcp import zeek
 from ..tcp.connection import Connection, Opening
 from ..tcp.notes import Note
 from ..wire.segment import reverse
+from .icmp import errno_of, in_words
 from .phrases import count, duration, frames
 from .table import Evidence, Finding, Severity
-
-UNREACHABLE = {
-    (12, 3): "unreachable",
-    (12, 11): "time exceeded",
-    (36, 1): "unreachable",
-    (36, 3): "time exceeded",
-}
-"""By the length of the quoted flow (12 is IPv4, 36 is IPv6) and the ICMP type: RFC 792, RFC 4443."""
 
 STRAIGHT_AFTER_NS = 100_000_000
 """How soon after its SYN,ACK a server's extra ACK belongs to the handshake."""
@@ -81,8 +74,10 @@ def unanswered(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
 
 def _icmp(connection: Connection, evidence: Evidence) -> str:
     for error in evidence.icmp_about(connection, connection.client_flow):
-        kind = UNREACHABLE.get((len(error.quoted_flow), error.type), "an error")
-        return f"ICMP told why in frame {error.frame}: {kind} (type {error.type}, code {error.code})."
+        errno = errno_of(error)
+        return f"ICMP told why in frame {error.frame}: {in_words(error)}." + (
+            f" On Linux connect() fails with {errno} at once." if errno else ""
+        )
     return ""
 
 
@@ -94,14 +89,14 @@ def icmp_error(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     about = sorted(error for flow in flows for error in evidence.icmp_about(connection, flow))
     if about:
         first = about[0]
-        kind = UNREACHABLE.get((len(first.quoted_flow), first.type), "an error")
         yield Finding(
             "icmp-error",
             Severity.WARNING,
             None,
             first.frame,
-            f"ICMP reported {kind} (type {first.type}, code {first.code}) about a segment of the "
-            f"{flows[first.quoted_flow]} in {frames([error.frame for error in about])}.",
+            f"ICMP reported about a segment of the {flows[first.quoted_flow]} in "
+            f"{frames([error.frame for error in about])}: {in_words(first)}. A connection that is open goes "
+            "on all the same.",
         )
 
 

@@ -19,6 +19,7 @@ from ..report import page
 from ..tcp.connection import Connection
 from ..tcp.tracker import TrackerOf
 from ..tcp.transcript import compare, line_of
+from ..wire.decode import Decoder
 from ..wire.notation import Direction, Line, parse_transcript
 from .account import EVERYWHERE, accounts, ends_of
 from .faults import faults
@@ -75,7 +76,9 @@ class Experiment:
         self.server = server
         self.networks = networks
         self.held = held
-        self._segments = recording.segments()
+        decoder = Decoder()
+        self._segments = decoder.segments(recording.packets)
+        self._icmp_errors = decoder.icmp_about
         found = TrackerOf(LiveConnection, keep=True).feed_all(self._segments).connections
         port = str(server[1]) if server else None
         self.connections = [c for c in found if port is None or c.addresses[1].port == port]
@@ -107,6 +110,7 @@ class Experiment:
             source="live",
             dropped=self.recording.dropped or 0,
             complete=self.recording.complete,
+            icmp_errors=self._icmp_errors,
             holders=connection.holders,
             readings=tuple(self.tables.readings(*ends_of(connection))),
             reset_reason=connection.reset_reason_in_words,

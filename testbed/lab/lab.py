@@ -335,11 +335,13 @@ class Lab(Wire, Seeing, Programs):
         self.address = server.address
         return server
 
-    def drop(self, *match: str, once: bool = False) -> Drop:
-        """A context in which the network loses the packets that match; `once`: only the first."""
+    def drop(self, *match: str, once: bool = False, tell: str = "") -> Drop:
+        """A context in which the network loses the packets that match; `once`: only the first; `tell`: and
+        tells the sender by ICMP (see `net.firewall.Drop`)."""
         self._change_settings()
-        self.step(f"the network loses {'the next ' if once else ''}{' '.join(match)}")
-        return Drop(match, once=once)
+        does = f"answers with {tell} to" if tell else "loses"
+        self.step(f"the network {does} {'the next ' if once else ''}{' '.join(match)}")
+        return Drop(match, once=once, tell=tell)
 
     async def stop_listening(self) -> None:
         """Close the server's listener and what else it has open; connections end as kernels end them."""

@@ -26,6 +26,8 @@ class Drop:
 
     match  nft's words for which packets
     once   only the first that matches
+    tell   what the sender is told by ICMP, one of nft's words for its codes: ``host-unreachable``,
+           ``admin-prohibited``...; "": nothing, as of what was lost
 
     Error handling: CapabilityError where nft is missing or refused, UsageError outside a private
     network and for words that nft does not understand.
@@ -33,9 +35,10 @@ class Drop:
 
     _number = 0
 
-    def __init__(self, match: Sequence[str], *, once: bool = False) -> None:
+    def __init__(self, match: Sequence[str], *, once: bool = False, tell: str = "") -> None:
         self.match = tuple(match)
         self.once = once
+        self.tell = tell
         Drop._number += 1
         self._chain = f"drop{Drop._number}"
 
@@ -43,7 +46,8 @@ class Drop:
         if not links.in_private_network():
             raise UsageError("packets are dropped in a private network only, never on the machine itself")
         hook = "{ type filter hook input priority 0 ; }"
-        rule = [*self.match, *(ONCE if self.once else ()), "counter", "drop"]
+        verdict = ("reject", "with", "icmp", "type", self.tell) if self.tell else ("drop",)
+        rule = [*self.match, *(ONCE if self.once else ()), "counter", *verdict]
         _nft("add", "table", "inet", TABLE)
         _nft("add", "chain", "inet", TABLE, self._chain, *hook.split())
         try:

@@ -231,10 +231,9 @@ def test_why_it_was_reset(text: str, severity: Severity, part: str) -> None:
 
 def test_icmp_tells_why_a_syn_was_not_answered() -> None:
     error = IcmpError(2, START_NS, 3, 1, CLIENT)
-    assert (
-        "ICMP told why in frame 2: unreachable"
-        in found("> S 0:0(0)", icmp_errors={error.quoted_flow: [error]})[0].text
-    )
+    text = found("> S 0:0(0)", icmp_errors={error.quoted_flow: [error]})[0].text
+    assert "ICMP told why in frame 2: host unreachable (type 3, code 1)." in text
+    assert "connect() fails with EHOSTUNREACH" in text  # net/ipv4/icmp.c
 
 
 def test_dropped_packets_are_told() -> None:
