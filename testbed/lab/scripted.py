@@ -109,6 +109,13 @@ class ScriptedSocket:
         self._stamp("close() with SO_LINGER {1, 0}")
         self.socket.close()
 
+    async def close_lingering(self, seconds: int) -> None:
+        """close() with SO_LINGER {1, `seconds`}: it blocks, so a thread calls it."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, seconds))
+        self._stamp(f"close() with SO_LINGER {{1, {seconds}}}")
+        await asyncio.to_thread(self.socket.close)
+        self.told("close()", "0")
+
     def vanish(self) -> None:
         """Be gone without a packet, as a host that lost its power (TCP_REPAIR, then close)."""
         self.socket.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
@@ -180,6 +187,22 @@ class Client(ScriptedSocket):
         if number == errno.EINPROGRESS:
             number = await self._outcome()
         return "connected" if not number else self.told("connect()", errno_name(OSError(number, "")))
+
+    async def connect_with(self, data: bytes) -> str:
+        """Connect with `data` in the SYN, where the server has given a cookie before (RFC 7413).
+
+        Without one the SYN asks for it, and `data` is not sent.  Returns as `connect` does.
+        """
+        self._stamp(f"sendto({len(data)} bytes, MSG_FASTOPEN)")
+        number = 0
+        try:
+            self.socket.sendto(data, socket.MSG_FASTOPEN, self.server)
+        except OSError as error:
+            number = error.errno or 0
+        self.local = self.socket.getsockname()[:2]
+        if number == errno.EINPROGRESS:
+            number = await self._outcome()
+        return "connected" if not number else self.told("sendto()", errno_name(OSError(number, "")))
 
     async def _outcome(self) -> int:
         """The errno of a connect() under way, 0 when it succeeds; ETIMEDOUT when it takes too long for us."""

@@ -150,6 +150,10 @@ def shut_both(self: ScriptedSocket) -> None:
     self.half_close()
 
 
+async def connect_first(self: Client, data: bytes) -> str:
+    return await self.connect()
+
+
 SHUTDOWN_READ = ScriptedSocket.shutdown_read
 AS_IT_IS: Instead = MappingProxyType({})
 ROOMY: Instead = {(ScriptedSocket, "receive_buffer"): nothing, (ScriptedServer, "receive_buffer"): nothing}
@@ -182,7 +186,9 @@ TWINS = (
     Twin("handshake", "+ < R. 1:1(0) ack 2", ending("linger-zero")),
     Twin("handshake-without-accept", "found: ", ending("polite")),
     Twin("refused", "was told 'connected', not 'ECONNREFUSED'", SomebodyListens),
+    Twin("unreachable", "was told 'connected', not 'ENETUNREACH'", instead=LOSES_NOTHING),
     Twin("unanswered", "was told 'ECONNREFUSED', not 'ETIMEDOUT'", instead=LOSES_NOTHING),
+    Twin("fast-open", "bytes: [0, 0]", instead={(Client, "connect_with"): connect_first}),
     Twin("backlog-full", "they moved: ListenOverflows 0, ListenDrops 0", LongBacklog),
     Twin("syn-flood", "they moved: TCPReqQFullDrop 0", LongBacklog),
     Twin("listener-closed-with-backlog", "no answer in time", instead={(ScriptedServer, "close"): nothing}),
@@ -219,6 +225,8 @@ TWINS = (
     Twin("lost-fin", "it sent 1", PassesAll),
     Twin("lost-last-ack", "it sent 1", PassesAll),
     Twin("time-wait", "was not seen in TIME_WAIT", ending("polite")),
+    Twin("fin-overtakes-data", "+ > P. 1:10(9) ack 1", instead={**NO_RULES, **NO_FORGERY}),
+    Twin("linger-seconds", "was told False, not True", instead=NO_RULES),
     Twin("fin-wait-2-timeout", "was still there after 0.5 s", sysctls={"tcp_fin_timeout": 60}),
     Twin("linger-zero", "was told 'EOF', not 'ECONNRESET'", ending("polite")),
     Twin("unread-data", "not 'ECONNRESET'", ending("polite")),
@@ -228,6 +236,7 @@ TWINS = (
         "was told (b'', 'EOF')",
         instead=CLOSES,
     ),
+    Twin("time-wait-assassination", "not seen in TIME_WAIT", instead={(Lab, "set_sysctl"): nothing}),
     Twin("process-killed", "not (b'', 'ECONNRESET')", ending("polite")),
     Twin("early-reply", "were lost", instead=ROOMY),
     Twin("missing-fin", "+ < F. 255:255(0) ack 106", ending("polite")),
