@@ -285,9 +285,17 @@ def _write_page(out: Path, results: list[RunResult], asked: Sequence[str]) -> No
         for result in results
     ]
     told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+    worst = max(counts.keys() - {Verdict.SKIPPED}, key=list(Verdict).index, default=Verdict.SKIPPED)
     command = shlex.join(("testbed", "run", *asked))
     try:
-        made = page.Page("experiments", "testbed run", lead=told, command=command, entries=tuple(entries))
+        made = page.Page(
+            title="experiments",
+            kind="testbed run",
+            verdict=worst,
+            lead=told,
+            command=command,
+            entries=tuple(entries),
+        )
         if (out / "coverage.svg").exists():
             edges_walked = page.Download("the edges of the state machine", "coverage.svg", "coverage.svg")
             made = replace(made, downloads=(edges_walked,))
