@@ -16,6 +16,8 @@ class Recording:
     """The packets between two cuts, in the order in which they were captured.
 
     packets             without the capture's own sentinels, frames numbered from 1
+    cut_ns              when it was cut, ns since the epoch as in the packets: what passed up to there
+                        is among them
     link_type           LINKTYPE_ number
     snaplen             bytes kept of each packet
     interface_packets   packets the interface counted meanwhile, sentinels not among them;
@@ -27,6 +29,7 @@ class Recording:
     """
 
     packets: list[Packet]
+    cut_ns: int
     link_type: int
     snaplen: int
     interface_packets: int | None

@@ -88,6 +88,7 @@ class Tcpdump:
         self._cut_at = 0  # packets captured before the first of _rows
         self._sentinel_number = 0
         self._sentinel_at: int | None = None  # packets captured before the sentinel waited for
+        self._sentinel_ns = 0  # when that passed
         self._counts_from: int | None = None  # the interface's count when nothing was captured
         self._lost = 0  # packets known to be missing so far
         self._dropped = 0  # tcpdump's own count at the last cut
@@ -208,7 +209,7 @@ class Tcpdump:
                 else:
                     keep(row)
             elif number == self._sentinel_number and self._sentinel_at is None:
-                self._sentinel_at = self._captured
+                self._sentinel_at, self._sentinel_ns = self._captured, row[1]
 
     def _counted(self) -> int:
         """Packets that the interface has counted; sentinels not among them, not even lost ones."""
@@ -248,7 +249,9 @@ class Tcpdump:
     def _recording(
         self, packets: list[Packet], interface_packets: int | None, dropped: int | None, complete: bool | None
     ) -> Recording:
-        return Recording(packets, self._parser.link_type, self.snaplen, interface_packets, dropped, complete)
+        cut_ns = max(self._sentinel_ns, packets[-1].time_ns if packets else 0)
+        link_type = self._parser.link_type
+        return Recording(packets, cut_ns, link_type, self.snaplen, interface_packets, dropped, complete)
 
     def _next_number(self) -> int:
         self._sentinel_number += 1

@@ -17,6 +17,7 @@ from click.shell_completion import CompletionItem
 
 from .._version import __version__
 from ..errors import Error
+from .remarks import remark
 
 COMMANDS = {
     "run": ("run", "Run experiments of the catalogue, live."),
@@ -116,5 +117,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(text: str, status: int) -> int:
-    print(f"testbed: {text}", file=sys.stderr)
+    remark(text)
     return status

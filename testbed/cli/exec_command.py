@@ -23,6 +23,7 @@ from ..report.markdown import summary
 from ..report.surveyed import Way
 from . import completing
 from .output import append_markdown, markdown_option
+from .remarks import remark
 from .telling import as_text, print_survey, worst_found
 
 LOOPBACK_MTU = 65536
@@ -137,15 +138,15 @@ def command(
             click.echo(err=True)
             print_survey(survey, told, {}, to=sys.stderr, more=_where(out))
             if recorded.problem:
-                click.echo(f"testbed: the capture ended before the command: {recorded.problem}", err=True)
+                remark(f"the capture ended before the command: {recorded.problem}")
             if markdown_file is not None:
                 append_markdown(markdown_file, summary(f"testbed exec -- {shlex.join(argv)}", survey, told))
             if out is not None:
                 command_line = _again(net, interface, mtu, out, fail_on, wanted, argv)
                 way = Way("testbed exec", command_line, [str(path)], shlex.join(argv))
                 text = as_text(survey, told)
-                for remark in folder.write(out, lambda: [str(path)], survey, text, way=way):
-                    click.echo(f"testbed: {remark}", err=True)
+                for one in folder.write(out, lambda: [str(path)], survey, text, way=way):
+                    remark(one)
             return recorded.status or _verdict(survey, fail_on, recorded.live.complete)
 
 
@@ -213,6 +214,6 @@ def _verdict(survey: Survey, fail_on: str | None, complete: bool | None) -> int:
         return 1
     if complete is False or not survey.chosen:
         why = "packets are missing from the capture" if survey.chosen else "no TCP connection was seen"
-        click.echo(f"testbed: inconclusive: {why}", err=True)
+        remark(f"inconclusive: {why}")
         return 1
     return 0

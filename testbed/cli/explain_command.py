@@ -24,6 +24,7 @@ from ..report.markdown import summary
 from ..report.surveyed import Way
 from . import completing
 from .output import append_markdown, console, markdown_option, print_json, wrapping
+from .remarks import remark
 from .telling import as_text, print_survey, worst_found
 
 
@@ -139,13 +140,13 @@ def command(
             _write("--sarif", sarif_file, sarif.pieces(survey.documents()))
         if out is not None:
             way = _way(files, numbers)
-            for remark in folder.write(out, sources.open, survey, as_text(survey, told), numbers, way=way):
-                click.echo(f"testbed: {remark}", err=True)
-            click.echo(f"testbed: {out / 'index.html'} shows it", err=True)
+            for one in folder.write(out, sources.open, survey, as_text(survey, told), numbers, way=way):
+                remark(one)
+            remark(f"{out / 'index.html'} shows it")
     if fail_on is None:
         return 0
     if not survey.chosen:
-        click.echo("testbed: inconclusive: no connection was seen that could be judged", err=True)
+        remark("inconclusive: no connection was seen that could be judged")
         return 1
     return int(survey.worst is not None and survey.worst.rank <= Severity(fail_on).rank)
 

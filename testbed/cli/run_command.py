@@ -20,7 +20,8 @@ from rich.text import Text
 
 from ..errors import CapabilityError, UsageError
 from ..lab import Check, Verdict
-from ..render import escape, junit
+from ..render import junit
+from ..render.escape import visible
 from ..report import page
 from ..scenarios import Load, RunResult, Scenario, catalogue, find, run, with_load
 from ..scenarios import coverage as edges
@@ -211,7 +212,7 @@ def _show(result: RunResult, scenario: Scenario, *, timeline: bool) -> None:
     if result.artifacts:
         out.print()
         for kind, path in result.artifacts.items():
-            out.print(Text(f"  {kind:8} {path}", "dim"))
+            out.print(Text(f"  {kind:8} {visible(path)}", "dim"))
     out.print()
     verdict = Text(str(result.verdict), STYLE[result.verdict])
     if result.verdict is Verdict.PASS:
@@ -228,7 +229,7 @@ def _show_timeline(result: RunResult) -> None:
         seconds = (moment.time_ns - start) / 1e9
         lane = f"{moment.who:7} {moment.witness:10} "
         style = STYLE_OF_WITNESS.get(moment.witness, "")
-        out.print(Text.assemble(f"{seconds:12.6f} ", (lane, "dim"), (escape.visible(moment.what), style)))
+        out.print(Text.assemble(f"{seconds:12.6f} ", (lane, "dim"), (visible(moment.what), style)))
 
 
 def _show_check(check: Check) -> None:
@@ -241,7 +242,7 @@ def _show_check(check: Check) -> None:
     for line in more:
         out.print(Text(" " * CHECK_INDENT + line, style))
     for line in check.detail.splitlines():
-        for part in textwrap.wrap(line, width() - CHECK_INDENT, drop_whitespace=False) or [""]:
+        for part in textwrap.wrap(visible(line), width() - CHECK_INDENT, drop_whitespace=False) or [""]:
             out.print(Text(" " * CHECK_INDENT + part))
 
 
@@ -261,7 +262,7 @@ def _show_table(results: list[RunResult], seconds: float) -> None:
         for check in result.checks:
             if check.verdict is not Verdict.PASS and check.detail:
                 for line in check.detail.splitlines():
-                    out.print(Text(f"    {line}"))
+                    out.print(Text(f"    {visible(line)}"))
         if result.remedy:
             out.print(Text(f"    remedy: {result.remedy}"))
     counts = {verdict: sum(r.verdict is verdict for r in results) for verdict in Verdict}
@@ -284,9 +285,17 @@ def _write_page(out: Path, results: list[RunResult], asked: Sequence[str]) -> No
         for result in results
     ]
     told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+    worst = max(counts.keys() - {Verdict.SKIPPED}, key=list(Verdict).index, default=Verdict.SKIPPED)
     command = shlex.join(("testbed", "run", *asked))
     try:
-        made = page.Page("experiments", "testbed run", lead=told, command=command, entries=tuple(entries))
+        made = page.Page(
+            title="experiments",
+            kind="testbed run",
+            verdict=worst,
+            lead=told,
+            command=command,
+            entries=tuple(entries),
+        )
         if (out / "coverage.svg").exists():
             edges_walked = page.Download("the edges of the state machine", "coverage.svg", "coverage.svg")
             made = replace(made, downloads=(edges_walked,))

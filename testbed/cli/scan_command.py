@@ -24,6 +24,7 @@ from ..findings import Severity
 from ..render.escape import visible
 from ..report.folder import ladder_of
 from .output import STYLE, console, print_json, print_ladder, print_story
+from .remarks import remark
 from .telling import LADDER_SEGMENTS, counted
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def command(
     part = form(out) if out is not None else ""
     wanted = [Job(file, where, part, limit=limit) for file in files]
     if nothing_cached():
-        click.echo("testbed: compiling, this once: it takes some 15 seconds", err=True)
+        remark("compiling, this once: it takes some 15 seconds")
     with contextlib.ExitStack() as stack:
         table = stack.enter_context(writing(out)) if out is not None else None
         if dask is not None or (len(files) > 1 and jobs != 1):
@@ -116,7 +117,7 @@ def command(
     if fail_on is None:
         return 0
     if not summary.chosen and not where:
-        click.echo("testbed: inconclusive: no connection was seen that could be judged", err=True)
+        remark("inconclusive: no connection was seen that could be judged")
         return 1
     return int(summary.worst is not None and summary.worst.rank <= Severity(fail_on).rank)
 

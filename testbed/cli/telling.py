@@ -55,7 +55,7 @@ def print_survey(
         out.print()
         left = survey.chosen - len(told)
         are = "is" if left == 1 else "are"
-        out.print(f"{left:,} {'more ' if told else ''}{are} not told: {more}")
+        out.print(f"{left:,} {'more ' if told else ''}{are} not told: {visible(more)}")
 
 
 def worst_found(survey: Survey) -> list[Explained]:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ..errors import UsageError
 from ..render import junit
+from ..render.escape import visible
 from ..verify import report, terminal
 from ..verify.checks import CHECKS, Check, find_check
 from ..verify.dialogue import PROTOCOLS
@@ -226,7 +227,7 @@ def _show(done: Verification) -> None:
             if result.verdict is verdict and (verdict.bad or verdict.complains):
                 out.print(terminal.details(result, columns))
     if done.artifacts:
-        out.print(Text(f"captures, ladders and reports: {done.artifacts['folder']}", "dim"))
+        out.print(Text(f"captures, ladders and reports: {visible(done.artifacts['folder'])}", "dim"))
     out.print(terminal.closing_line(done))
 
 

@@ -107,7 +107,8 @@ class KernelReading(NamedTuple):
 class Evidence:
     """What is known besides the connection itself.
 
-    end_ns         time of the capture's last packet, ns as in its segments; 0 when not known
+    end_ns         until when the capture goes on, ns as in its segments: when a live one was cut, else the
+                   last packet of the file; 0 when not known
     source         a live capture, a file, or a text transcript (which prints no numbers for some)
     dropped        packets that the capture is known to have lost
     complete       True when proven to hold every packet, False when proven not to, None unknown

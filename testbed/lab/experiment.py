@@ -104,9 +104,8 @@ class Experiment:
 
     def evidence_on(self, connection: LiveConnection) -> Evidence:
         """The same for any one of the connections."""
-        packets = self.recording.packets
         return Evidence(
-            end_ns=packets[-1].time_ns if packets else 0,
+            end_ns=self.recording.cut_ns,
             source="live",
             dropped=self.recording.dropped or 0,
             complete=self.recording.complete,

@@ -20,6 +20,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -328,9 +329,8 @@ class Lab(Wire, Seeing, Programs):
         """A server that does nothing but what the script says."""
         if port:
             self.address = host or self.host, port  # the kernel is listened to before it listens
-        server = ScriptedServer(
-            (host or self.host, port), lambda text: self.step(text, "server"), backlog=backlog
-        )
+        stamp = partial(self.step, side="server")
+        server = ScriptedServer((host or self.host, port), stamp, backlog=backlog)
         self._stack.callback(server.end)
         self.address = server.address
         return server
@@ -416,7 +416,7 @@ class Lab(Wire, Seeing, Programs):
         return client
 
     def step(self, text: str, side: Literal["client", "server", "lab"] = "lab", number: int = 1) -> None:
-        """Write a step of the program down, with the time."""
+        """Write a step of the program down, with the time; only the first connection's steps are kept."""
         if number == 1:
             self.steps.append(Step(time.time_ns(), side, f"{side}.{text}" if side != "lab" else text))
 

@@ -68,7 +68,7 @@ def page_of(experiment: Experiment, title: str, about: About, folder: Path) -> p
                 findings=findings,
                 ladder=_ladder(experiment, connection, findings),
                 kernel=_kernel(connection),
-                end_ns=recording.packets[-1].time_ns,
+                end_ns=recording.cut_ns,
             )
             for number, connection, findings in listed
             if number in drawn

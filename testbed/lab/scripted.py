@@ -12,6 +12,8 @@ import errno
 import socket
 import struct
 from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
 from ..errors import ExperimentError
 from ..kernel.tcp_info import LAYOUT
@@ -20,6 +22,12 @@ LINGER_ZERO = struct.pack("ii", 1, 0)
 TCP_REPAIR = 19
 Stamp = Callable[[str], None]
 """Writes a step down, with the time."""
+
+
+class StampOf(Protocol):
+    """The same for one of several connections: they are numbered from 1, in the order they are accepted."""
+
+    def __call__(self, text: str, number: int = 1) -> None: ...
 
 
 class ScriptedSocket:
@@ -226,7 +234,7 @@ class ScriptedServer:
     """
 
     def __init__(
-        self, address: tuple[str, int], stamp: Stamp, *, backlog: int = 128, timeout: float = 20.0
+        self, address: tuple[str, int], stamp: StampOf, *, backlog: int = 128, timeout: float = 20.0
     ) -> None:
         self.timeout = timeout
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -246,12 +254,13 @@ class ScriptedServer:
     async def accept(self, *, timeout: float | None = None) -> ScriptedSocket:
         """Take the next connection.  ExperimentError when none comes in time."""
         timeout = self.timeout if timeout is None else timeout
-        self._stamp("accept()")
+        stamp = partial(self._stamp, number=len(self.accepted) + 1)
+        stamp("accept()")
         try:
             sock, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(self.socket), timeout)
         except TimeoutError:
             raise ExperimentError(f"no connection came in {timeout:g} s") from None
-        taken = ScriptedSocket(sock, self._stamp, timeout=timeout)
+        taken = ScriptedSocket(sock, stamp, timeout=timeout)
         self.accepted.append(taken)
         return taken
 

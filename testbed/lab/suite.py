@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -96,10 +95,10 @@ class _Run:
                     if self._private:
                         stack.enter_context(emptied(command.network, {os.getpid(), capture.pid}))
                     status = await self._watch(command, capture, leaks)
-                    ended_ns = await self._settle(capture, leaks)
+                    await self._settle(capture, leaks)
         held = leaks.held.values() if leaks else ()
         complete = False if self._problem else self._file.complete
-        live = Live(ended_ns, self._file.dropped, complete, _Holders(held).of)
+        live = Live(self._file.cut_ns, self._file.dropped, complete, _Holders(held).of)
         return Recorded(status, live, self._problem)
 
     async def _watch(self, command: Command, capture: Tcpdump, leaks: Leaks | None) -> int:
@@ -116,8 +115,8 @@ class _Run:
                 next_cut = clock() + CUT_SECONDS
         return status
 
-    async def _settle(self, capture: Tcpdump, leaks: Leaks | None) -> int:
-        """Wait until closes under way are done, look once more, and cut; returns the time of it."""
+    async def _settle(self, capture: Tcpdump, leaks: Leaks | None) -> None:
+        """Wait until closes under way are done, look once more, and cut."""
         with contextlib.suppress(Error):
             for _ in range(round(SETTLE_SECONDS / POLL_SECONDS)):
                 await asyncio.sleep(POLL_SECONDS)
@@ -126,9 +125,7 @@ class _Run:
                     break
             if leaks is not None:
                 leaks.look(last=True)
-        ended_ns = time.time_ns()
         await self._cut(capture)
-        return ended_ns
 
     async def _cut(self, capture: Tcpdump) -> None:
         if self._problem:
@@ -140,12 +137,16 @@ class _Run:
 
 
 class _File:
-    """A pcap file that recordings are appended to, and what is known of all of them together."""
+    """A pcap file that recordings are appended to, and what is known of all of them together.
+
+    cut_ns  when the last of them was cut; 0 while there is none
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stream: BinaryIO | None = None
         self._writer: PcapWriter | None = None
+        self.cut_ns = 0
         self.dropped = 0
         self._proved = True
 
@@ -163,6 +164,7 @@ class _File:
             self._writer = PcapWriter(self._stream, recording.link_type, recording.snaplen)
         for packet in recording.packets:
             self._writer.write(packet)
+        self.cut_ns = recording.cut_ns
         self.dropped += recording.dropped or 0  # fewer than none: they came late, and were not lost
         self._proved = self._proved and recording.complete is not None
 

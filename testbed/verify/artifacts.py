@@ -45,8 +45,7 @@ def save(stage: Stage, check: Check, outcome: Outcome, folder: Path) -> dict[str
         files["ladder"].write_text(f"{outcome.verdict}: {outcome.what}\n\n{text}", encoding="utf-8")
         files["svg"] = folder / "ladder.svg"
         files["svg"].write_text(svg.draw(drawn[0].ladder), encoding="utf-8")
-    end_ns = max((packet.time_ns for packet in stage.recording.packets), default=0)
-    files["page"] = pages.write(folder, stage.plan, check, outcome, drawn, end_ns)
+    files["page"] = pages.write(folder, stage.plan, check, outcome, drawn, stage.recording.cut_ns)
     if stage.targets:
         files["output"] = folder / "server.log"
         files["output"].write_text(stage.target.output, encoding="utf-8")

@@ -12,7 +12,7 @@ from ..render.ladder import Ladder, StateMark
 from ..report import page
 from ..tcp.connection import Connection
 from .checks.table import Check
-from .outcome import Outcome
+from .outcome import Outcome, seconds
 from .plan import Plan
 from .profiles import recognise
 from .report import subject
@@ -107,7 +107,26 @@ def _facts(check: Check, outcome: Outcome) -> Iterator[str]:
         yield f"change: {outcome.change or check.change}"
     yield f"source: {check.source}"
     for name, figure in outcome.measured.items():
-        yield f"{name.replace('_', ' ')}: {figure}"
+        yield in_words(name, figure)
+
+
+def in_words(name: str, figure: object) -> str:
+    """What was measured, as a person reads it: ``exit: 38 ms``, ``port free: yes``, ``exit status 0``."""
+    words = name.removesuffix("_seconds").replace("_", " ")
+    match figure:
+        case bool():
+            told = "yes" if figure else "no"
+        case None:
+            told = "none"
+        case dict():
+            told = ", ".join(f"{key} {value}" for key, value in figure.items())
+        case float() if name.endswith("_seconds"):
+            told = seconds(figure)
+        case _:
+            told = str(figure)
+    if told.startswith("exit status"):
+        words = words.removesuffix("exit status").rstrip()
+    return f"{words}: {told}" if words else told
 
 
 def _href(result: Result, folder: Path) -> str:

@@ -75,7 +75,7 @@ class Plan:
             ("large-path", self.large_path),
         ):
             if path is not None and (not path.startswith("/") or not path.isprintable() or " " in path):
-                raise UsageError(f"--{name} must begin with / and have no blanks, not {path!r}")
+                raise UsageError(f"--{name} must be printable, begin with / and have no blanks, not {path!r}")
 
     @property
     def argv(self) -> tuple[str, ...]:

@@ -66,12 +66,11 @@ class Wire:
         self._packets += len(packets)
         self._dropped += recording.dropped or 0
         self._tracker.feed_all(Decoder().segments(packets))
-        newest = max((c.last_time_ns for c in self._tracker.connections), default=0)
-        evidence = Evidence(end_ns=newest, source="live", dropped=self._dropped)
+        evidence = Evidence(end_ns=recording.cut_ns, source="live", dropped=self._dropped)
         ended = [
             c
             for c in self._tracker.connections
-            if _has_ended(c) and (last or not packets or newest - c.last_time_ns >= _AFTER_NS)
+            if _has_ended(c) and (last or recording.cut_ns - c.last_time_ns >= _AFTER_NS)
         ]
         told = [_story(connection, evidence) for connection in ended if not _is_remainder(connection)]
         self._tracker.forget([*ended, *self._too_many()])

@@ -17,7 +17,7 @@ NOW = 1_700_000_000_123_456_789
 
 
 def recording(packets: list[Packet], snaplen: int = 2048) -> Recording:
-    return Recording(packets, 1, snaplen, len(packets), 0, True)
+    return Recording(packets, NOW + 2, 1, snaplen, len(packets), 0, True)
 
 
 def test_what_is_saved_reads_back_the_same(tmp_path: Path) -> None:

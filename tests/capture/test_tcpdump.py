@@ -130,12 +130,14 @@ async def test_one_recording_is_a_capture_of_its_own(network: PrivateNetwork, tm
             begun = time.time_ns()
             ten_packets(server)
             recording = await capture.cut()
+            between = time.time_ns()
             nothing = await capture.cut()
     assert [packet.frame for packet in recording.packets] == list(range(1, len(recording.packets) + 1))
     assert recording.link_type == 1
     times = [packet.time_ns for packet in recording.packets]
     assert times == sorted(times)
-    assert begun <= times[0] <= times[-1] <= time.time_ns()
+    assert begun <= times[0] <= times[-1] <= recording.cut_ns <= between
+    assert between <= nothing.cut_ns <= time.time_ns(), "where nothing passed, too"
     assert from_syn_to_last_ack(recording)
     assert {segment.length for segment in recording.segments()} == {0, 50, 100}
     assert proven(nothing, 0)

@@ -189,6 +189,15 @@ def test_bad_usage_is_one_line(name: str, tmp_path: Path) -> None:
     one_line(done, *words)
 
 
+@pytest.mark.parametrize("arguments", [["explain"], ["run"], ["list"], ["exec", "--"], ["explain", "--code"]])
+def test_an_error_steers_no_terminal(arguments: list[str]) -> None:
+    """It names what was given, spelled out: `testbed explain *` meets whatever lies in the folder."""
+    done = testbed(*arguments, "x\x1b[2J\u202ey\nz")
+    assert done.returncode == 2
+    one_line(done, "\\x1b[2J\\u202ey")
+    assert done.stderr.removesuffix("\n").isprintable()
+
+
 def test_a_port_in_use_is_one_line() -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))

@@ -6,12 +6,15 @@ import asyncio
 import os
 import re
 import socket
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from testbed.errors import ExperimentError, UsageError
+from testbed.findings import Severity
+from testbed.findings.signs import LATE_NS
 from testbed.kernel import Sampler
 from testbed.lab import Lab, Verdict
 from testbed.lab.process import ServerProcess
@@ -89,6 +92,21 @@ async def test_who_is_late_with_the_close_is_told(
     (missing,) = [f for f in lab.experiment.findings if f.code == "missing-fin"]
     assert "(sock_diag)" in missing.text and "or it does not read" not in missing.text
     assert f"warning {code}: " in lab.experiment.words
+
+
+async def test_silence_lasts_until_the_cut(network: PrivateNetwork) -> None:
+    """Not until the last packet: where none comes for a second after the FIN, the server's is missing."""
+    async with Lab() as lab:
+        await lab.serve("echo", ending="never")
+        client = await lab.connect()
+        client.half_close()
+        await lab.see("client", State.FIN_WAIT_2)
+        silent_from = time.time_ns()
+        await asyncio.sleep(LATE_NS / 1e9)
+    recording = lab.experiment.recording
+    assert recording.packets[-1].time_ns < silent_from < recording.cut_ns - LATE_NS
+    (missing,) = [f for f in lab.experiment.findings if f.code == "missing-fin"]
+    assert missing.severity is Severity.ERROR and "never sent a FIN" in missing.text
 
 
 async def test_an_orphan_is_counted_down(network: PrivateNetwork) -> None:

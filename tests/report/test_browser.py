@@ -6,9 +6,8 @@ import json
 import statistics
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +18,7 @@ from testbed.wire.segment import Packet
 
 from ..test_explanation import CALL
 from .captures import spoken, write
+from .opening import opened
 from .test_page import EVIL
 
 if TYPE_CHECKING:
@@ -53,27 +53,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     ]
     return report(write(here / "forty.pcap", rows), here / "out")
-
-
-@contextmanager
-def opened(browser: Browser, path: Path, fragment: str = "", **options: Any) -> Iterator[Page]:
-    """The page in a window: nothing is said on its console, nothing thrown, nothing else asked for."""
-    settings = {"viewport": {"width": 1440, "height": 900}, **options}
-    context = browser.new_context(**settings)
-    page = context.new_page()
-    said: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("dialog", lambda dialog: said.append(dialog.message))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(path.as_uri() + fragment)
-    yield page
-    context.close()
-    assert said == []
-    assert {url.partition("#")[0] for url in asked if not url.startswith(("blob:", "data:"))} == {
-        path.as_uri()
-    }
 
 
 def visible_ids(page: Page) -> list[int]:

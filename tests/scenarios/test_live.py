@@ -163,7 +163,7 @@ def test_a_missing_frame_is_never_a_pass(name: str, results: dict[str, RunResult
     assert result.counted is None or result.counted == len(packets)
     for missing in range(0, len(packets), 1 + len(packets) // MOST_MISSING):
         left = [p._replace(frame=n) for n, p in enumerate(packets[:missing] + packets[missing + 1 :], 1)]
-        alone = Recording(left, parser.link_type, 2048, None, None, None)
+        alone = Recording(left, packets[-1].time_ns, parser.link_type, 2048, None, None, None)
         if result.counted is not None:
             lost = result.counted - len(left)
             counted = replace(alone, interface_packets=result.counted, dropped=lost, complete=not lost)

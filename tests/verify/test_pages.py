@@ -1,4 +1,4 @@
-"""The command that a page of a check gives to run it again."""
+"""What a page of a check says of it: the command to run it again, the figures in words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from testbed.cli.verify_command import command
 from testbed.verify.checks import find_check
-from testbed.verify.pages import again
+from testbed.verify.pages import again, in_words
 from testbed.verify.plan import Plan
 from testbed.verify.profiles import PROFILES
 
@@ -48,3 +48,20 @@ def test_the_command_takes_it() -> None:
     parsed = command.make_context("verify", words).params
     assert (parsed["names"], parsed["stop"], parsed["grace"]) == (("stop-idle",), "SIGINT", 3.5)
     assert parsed["argv"] == ("./server", "--port", "{port}")
+
+
+@pytest.mark.parametrize(
+    ("name", "figure", "told"),
+    [
+        ("exit_seconds", 0.037938, "exit: 38 ms"),
+        ("fresh_seconds", None, "fresh: none"),
+        ("port_free", True, "port free: yes"),
+        ("exit_status", "exit status 0", "exit status 0"),
+        ("one_in_flight_exit_status", "exit status 0", "one in flight: exit status 0"),
+        ("exit_status", "by SIGKILL", "exit status: by SIGKILL"),
+        ("connections_ended", 2, "connections ended: 2"),
+        ("grown", {"ask and close": 10, "half-close": 0}, "grown: ask and close 10, half-close 0"),
+    ],
+)
+def test_a_figure_in_words(name: str, figure: object, told: str) -> None:
+    assert in_words(name, figure) == told
