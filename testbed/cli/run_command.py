@@ -22,6 +22,7 @@ from ..errors import CapabilityError, UsageError
 from ..lab import Check, Verdict
 from ..render import junit
 from ..render.escape import visible
+from ..render.wording import counted
 from ..report import page
 from ..scenarios import Load, RunResult, Scenario, catalogue, find, run, with_load
 from ..scenarios import coverage as edges
@@ -196,14 +197,15 @@ def _show(result: RunResult, scenario: Scenario, *, timeline: bool) -> None:
     if timeline:
         _show_timeline(result)
         out.print()
-    elif result.ladder is not None:
-        if result.judged:
-            out.print(Text(f"the first of {len(result.judged):,} connections:", "dim"))
-        print_ladder(result.ladder)
+    for one in result.shown[: 1 if timeline else None]:
+        if not timeline:
+            print_ladder(one.ladder)
+            out.print()
+        print_story("", one.words, one.findings)
         out.print()
-    if result.words:
-        print_story("", result.words, result.findings)
-        out.print()
+    if result.left_out:
+        more = "every connection is on the page that --out DIR writes"
+        out.print(Text(f"and {counted(result.left_out, 'more connection')}; {more}\n", "dim"))
     if result.census:
         print_census(result.census)
         out.print()
@@ -224,7 +226,7 @@ def _show(result: RunResult, scenario: Scenario, *, timeline: bool) -> None:
 def _show_timeline(result: RunResult) -> None:
     """A line for each moment, in seconds from the connection's first segment on."""
     out = console()
-    start = result.ladder.origin_ns if result.ladder is not None else 0
+    start = result.shown[0].ladder.origin_ns if result.shown else 0
     for moment in result.timeline:
         seconds = (moment.time_ns - start) / 1e9
         lane = f"{moment.who:7} {moment.witness:10} "

@@ -129,12 +129,8 @@ class Experiment:
     @property
     def words(self) -> str:
         """The first connection in words, each finding in a line of its own."""
-        return "\n".join([self.story, *(f"{f.severity} {f.code}: {f.text}" for f in self.findings)])
-
-    @property
-    def story(self) -> str:
-        """How the first connection opened, what it carried, how it ended."""
-        return describe(self.connection, self.evidence, ())
+        story = describe(self.connection, self.evidence, ())
+        return "\n".join([story, *(f"{f.severity} {f.code}: {f.text}" for f in self.findings)])
 
     def finding_codes(self) -> list[str]:
         """The codes of the findings, each once."""
@@ -215,7 +211,9 @@ class Experiment:
 
     def timeline(self) -> list[Moment]:
         """All that any witness told of the first connection, on one clock."""
-        return timeline(self.connection, self.samples, self.steps) if self.connections else []
+        if not self.connections:
+            return []
+        return timeline(self.connection, self.samples, self.steps_of(self.connection))
 
     def state_rows(self) -> list[dict[str, object]]:
         """Every state change by witness, in order of time, as `run --json` prints them."""
@@ -228,12 +226,29 @@ class Experiment:
         keys = ("time_ns", "endpoint", "state", "witness")
         return [dict(zip(keys, row, strict=True)) for row in sorted(rows, key=lambda row: row[0])]
 
+    def steps_of(self, connection: LiveConnection) -> list[Step]:
+        """What was done to one connection; what was done to none in particular belongs to the first one
+        that went on after it."""
+        return [step for step, of in self._step_owners if of is connection]
+
+    @cached_property
+    def _step_owners(self) -> list[tuple[Step, LiveConnection]]:
+        """Each step, and the connection that it belongs to."""
+        found = []
+        for step in self.steps:
+            own = [c for c in self.connections if not step.port or c.addresses[0].port == str(step.port)]
+            if own:
+                found.append((step, next((c for c in own if c.last_time_ns >= step.time_ns), own[-1])))
+        return found
+
     @cached_property
     def faults(self) -> list[Fault]:
         """What the link did to segments of the first connection."""
-        if not self.connections:
-            return []
-        return faults(self.connection, self.connections, self.link, self._segments, self._captured_at)
+        return self.faults_of(self.connection) if self.connections else []
+
+    def faults_of(self, connection: LiveConnection) -> list[Fault]:
+        """The same for any one of the connections."""
+        return faults(connection, self.connections, self.link, self._segments, self._captured_at)
 
     def transcript(self) -> list[str]:
         """The first connection in the notation; what the link did stands behind a line as a comment, and
@@ -249,14 +264,17 @@ class Experiment:
         rows = sorted([*rows, *unseen], key=lambda row: row[0]) if unseen else rows
         return [f"{line}  # {what}" if what else line for _, line, what in rows]
 
-    def ladder(self, title: str = "", *, limit: int | None = None) -> Ladder:
-        """The first connection as a drawing, of at most `limit` segments."""
+    def ladder(
+        self, title: str = "", *, limit: int | None = None, connection: LiveConnection | None = None
+    ) -> Ladder:
+        """A connection, the first one by default, as a drawing of at most `limit` segments."""
+        drawn = connection or self.connection
         return from_connection(
-            self.connection,
-            steps=self.steps,
-            kernel=self.marks(),
-            findings=self.findings,
-            faults=self.faults,
+            drawn,
+            steps=self.steps_of(drawn),
+            kernel=drawn.account.marks,
+            findings=self.findings_on(drawn),
+            faults=self.faults_of(drawn),
             title=title,
             limit=limit,
         )

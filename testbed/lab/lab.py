@@ -130,7 +130,7 @@ class Lab(Wire, Seeing, Programs):
         self.buffer_kib = buffer_kib
         self.sample_every = sample_every
         self.sysctls = sysctls or {}
-        self.steps: list[Step] = []
+        self._steps: list[tuple[Step, Client | None]] = []
         self.checks: list[Check] = []
         self.census: list[Census] = []
         self.clients: list[Client] = []
@@ -379,10 +379,9 @@ class Lab(Wire, Seeing, Programs):
         """A client that has not connected yet; `port` is its own, 0: any."""
         if self.address is None:
             raise ExperimentError("there is no server yet: call lab.serve(...) or lab.at(host, port) first")
-        number = len(self.clients) + 1
         with self.hosts.client.enter() if self.hosts is not None else contextlib.nullcontext():
             made = Client(
-                self.address, lambda text: self.step(text, "client", number), timeout=timeout, port=port
+                self.address, lambda text: self.step(text, "client", of=made), timeout=timeout, port=port
             )
         self.clients.append(made)
         return made
@@ -402,7 +401,10 @@ class Lab(Wire, Seeing, Programs):
             raise ExperimentError("say where the server would be first: lab.at(lab.host, port)")
         client = self._two_hosts().client.address
         made = Client(
-            (client, port), lambda text: self.step(text, "server"), timeout=timeout, port=self.address[1]
+            (client, port),
+            lambda text: self.step(text, "server", port=port),
+            timeout=timeout,
+            port=self.address[1],
         )
         self._stack.callback(made.socket.close)
         return made
@@ -415,10 +417,25 @@ class Lab(Wire, Seeing, Programs):
             raise ExperimentError(f"connect() to {self.address}: {told}")
         return client
 
-    def step(self, text: str, side: Literal["client", "server", "lab"] = "lab", number: int = 1) -> None:
-        """Write a step of the program down, with the time; only the first connection's steps are kept."""
-        if number == 1:
-            self.steps.append(Step(time.time_ns(), side, f"{side}.{text}" if side != "lab" else text))
+    def step(
+        self,
+        text: str,
+        side: Literal["client", "server", "lab"] = "lab",
+        *,
+        of: Client | None = None,
+        port: int = 0,
+    ) -> None:
+        """Write a step of the program down, with the time.
+
+        of, port  whose connection it is about: the client, or the client's port; none: nobody's in particular
+        """
+        told = Step(time.time_ns(), side, f"{side}.{text}" if side != "lab" else text, port)
+        self._steps.append((told, of))
+
+    @property
+    def steps(self) -> list[Step]:
+        """What the programs have done so far, when."""
+        return [step if of is None else step._replace(port=of.local[1]) for step, of in self._steps]
 
     def tell(self, text: str) -> None:
         """Say how far it is, to whoever watches; no step of the experiment."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..findings import Finding, describe
-from ..render.ladder import Ladder, StateMark, from_connection
+from ..findings import describe
+from ..render.ladder import StateMark
 from ..render.wording import counted
 from ..report import page
 from .account import SIDES
@@ -66,7 +66,7 @@ def page_of(experiment: Experiment, title: str, about: About, folder: Path) -> p
                 connection,
                 story=describe(connection, experiment.evidence_on(connection), ()),
                 findings=findings,
-                ladder=_ladder(experiment, connection, findings),
+                ladder=experiment.ladder(limit=page.LADDER, connection=connection),
                 kernel=_kernel(connection),
                 end_ns=recording.cut_ns,
             )
@@ -89,10 +89,3 @@ def _kernel(connection: LiveConnection) -> Iterator[StateMark]:
 
 def _segments(connection: LiveConnection) -> int:
     return connection.client.packets + connection.server.packets
-
-
-def _ladder(experiment: Experiment, connection: LiveConnection, findings: Sequence[Finding]) -> Ladder:
-    """The first connection's has the programs' steps, which are its own."""
-    if connection is experiment.connections[0]:
-        return experiment.ladder(limit=page.LADDER)
-    return from_connection(connection, kernel=connection.account.marks, findings=findings, limit=page.LADDER)

@@ -25,9 +25,9 @@ Stamp = Callable[[str], None]
 
 
 class StampOf(Protocol):
-    """The same for one of several connections: they are numbered from 1, in the order they are accepted."""
+    """The same for one of several connections: `port` is its client's; 0: for none of them."""
 
-    def __call__(self, text: str, number: int = 1) -> None: ...
+    def __call__(self, text: str, *, port: int = 0) -> None: ...
 
 
 class ScriptedSocket:
@@ -254,13 +254,12 @@ class ScriptedServer:
     async def accept(self, *, timeout: float | None = None) -> ScriptedSocket:
         """Take the next connection.  ExperimentError when none comes in time."""
         timeout = self.timeout if timeout is None else timeout
-        stamp = partial(self._stamp, number=len(self.accepted) + 1)
-        stamp("accept()")
+        self._stamp("accept()")
         try:
-            sock, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(self.socket), timeout)
+            sock, peer = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(self.socket), timeout)
         except TimeoutError:
             raise ExperimentError(f"no connection came in {timeout:g} s") from None
-        taken = ScriptedSocket(sock, stamp, timeout=timeout)
+        taken = ScriptedSocket(sock, partial(self._stamp, port=peer[1]), timeout=timeout)
         self.accepted.append(taken)
         return taken
 

@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import CapabilityError, Error
-from ..findings import Severity, rule
+from ..findings import Severity, describe, rule
 from ..kernel.events import REASONS
-from ..lab import Check, Experiment, Lab, Verdict
+from ..lab import Check, Client, Experiment, Lab, Verdict
 from ..lab.cross_examination import check_agreement, check_counts
 from ..lab.judgement import check
 from ..lab.pages import About
 from ..lab.walked import walks
 from .each import Judged, in_all, judge_each
-from .result import RunResult
+from .result import RunResult, Shown
 from .scenario import Scenario
 
 TRACEPOINTS_REMEDY = "run as root on Linux 6.10 or later, where tracepoints tell it"
 Progress = Callable[[str], None]
+MOST_SHOWN = 5
+"""Connections of one experiment that are drawn, one below the other."""
 
 
 class JudgedLab(Lab):
@@ -34,10 +36,16 @@ class JudgedLab(Lab):
     def hold(self, held: Check) -> None:
         self.checks.append(held)
 
-    def step(self, text: str, side: Literal["client", "server", "lab"] = "lab", number: int = 1) -> None:
-        super().step(text, side, number)
-        if number == 1:
-            self.tell(self.steps[-1].text)
+    def step(
+        self,
+        text: str,
+        side: Literal["client", "server", "lab"] = "lab",
+        *,
+        of: Client | None = None,
+        port: int = 0,
+    ) -> None:
+        super().step(text, side, of=of, port=port)
+        self.tell(f"{side}.{text}" if side != "lab" else text)
 
     def tell(self, text: str) -> None:
         if self.progress is not None:
@@ -98,6 +106,7 @@ async def _play_once(scenario: Scenario, *, out: Path | None, progress: Progress
         lab.tell(f"judging {len(experiment.connections):,} connections")
     judged = judge_each(scenario, experiment) if scenario.each else []
     checks = tuple(judge_experiment(scenario, experiment, lab.checks, judged))
+    shown = tuple(_shown(experiment, title, most=1 if scenario.each else MOST_SHOWN))
     result = RunResult(
         scenario.name,
         time.monotonic() - began,
@@ -107,8 +116,8 @@ async def _play_once(scenario: Scenario, *, out: Path | None, progress: Progress
         timeline=tuple(experiment.timeline()),
         findings=tuple(experiment.findings),
         walked=walks(experiment),
-        words=experiment.story if experiment.connections else "",
-        ladder=experiment.ladder(title) if experiment.connections else None,
+        shown=shown,
+        left_out=len(experiment.connections) - len(shown),
         captured=len(experiment.recording.packets),
         dropped=experiment.recording.dropped,
         counted=experiment.recording.interface_packets,
@@ -124,6 +133,18 @@ async def _play_once(scenario: Scenario, *, out: Path | None, progress: Progress
         checks,
     )
     return replace(result, artifacts=experiment.save(out / scenario.name, title, about))
+
+
+def _shown(experiment: Experiment, title: str, most: int) -> Iterator[Shown]:
+    """The first connections, each with its ladder."""
+    count = len(experiment.connections)
+    for number, connection in enumerate(experiment.connections[:most], start=1):
+        which = f" ({number} of {count:,})" if count > 1 else ""
+        yield Shown(
+            experiment.ladder(title + which, connection=connection),
+            describe(connection, experiment.evidence_on(connection), ()),
+            tuple(experiment.findings_on(connection)),
+        )
 
 
 def judge_experiment(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..findings import Finding
 from ..lab import Check, Verdict
@@ -16,16 +16,25 @@ from ..render.ladder import Ladder
 from .each import Judged
 
 
+class Shown(NamedTuple):
+    """One connection as it is shown: its ladder, how it went in words, and what is to be said of it."""
+
+    ladder: Ladder
+    words: str
+    findings: tuple[Finding, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """One run.
 
     seconds    how long it took
     checks     every statement held against a witness
-    words      the connection in words
     timeline   what every witness told, in order of time
     walked     the edges of the state machine that were seen walked
-    ladder     None where no connection was seen
+    findings   on the first connection
+    shown      the connections in the order they began, where there are not too many of them: see `left_out`
+    left_out   how many connections there were besides
     captured   packets recorded; `dropped` None where nobody said
     counted    packets that the interface counted; None where that proves nothing
     census     how many sockets were in which state, where that was counted
@@ -44,8 +53,8 @@ class RunResult:
     timeline: tuple[Moment, ...] = ()
     findings: tuple[Finding, ...] = ()
     walked: tuple[Walk, ...] = ()
-    words: str = ""
-    ladder: Ladder | None = None
+    shown: tuple[Shown, ...] = ()
+    left_out: int = 0
     captured: int = 0
     dropped: int | None = None
     counted: int | None = None

@@ -329,7 +329,7 @@ class Session:
 
     def ladder(self, title: str = "") -> Ladder:
         """What has happened so far."""
-        steps = [(step.time_ns, -1, StepRow(*step)) for step in self.lab.steps]
+        steps = [(step.time_ns, -1, StepRow(*step[:3])) for step in self.lab.steps]
         rows = sorted([*self._rows, *steps], key=lambda row: row[:2])
         client, server = (_name(self._pair(side)) for side in SIDES)
         start = rows[0][0] if rows else None

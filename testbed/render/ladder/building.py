@@ -120,7 +120,7 @@ class _Rows:
         ]
         for _, source, index in sorted(events):
             if source == 0:
-                self._add(StepRow(*steps[index]))
+                self._add(StepRow(*steps[index][:3]))
             elif source == 1:
                 self._segment(index)
             elif source == 2:

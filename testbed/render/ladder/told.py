@@ -9,11 +9,15 @@ Actor = Literal["client", "server", "lab"]
 
 
 class Step(NamedTuple):
-    """Something a program or the lab did: ``client.shutdown(SHUT_WR)``."""
+    """Something a program or the lab did: ``client.shutdown(SHUT_WR)``.
+
+    port  the client's, of the connection that it was done to; 0: of none in particular
+    """
 
     time_ns: int
     side: Actor
     text: str
+    port: int = 0
 
 
 WitnessOfState = Literal["psutil", "sock_diag", "tracepoint"]
