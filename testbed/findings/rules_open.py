@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from ..tcp import zeek
 from ..tcp.connection import Connection, Opening
 from ..tcp.notes import Note
-from ..wire.segment import reverse
-from .icmp import errno_of, in_words
+from ..wire.icmp import errno_of, in_words
 from .phrases import count, duration, frames
 from .table import Evidence, Finding, Severity
 
@@ -85,18 +84,18 @@ def icmp_error(connection: Connection, evidence: Evidence) -> Iterator[Finding]:
     """ICMP errors about the segments of a connection that did open."""
     if connection.opening is Opening.SYN_ONLY:
         return
-    flows = {connection.client_flow: "client", reverse(connection.client_flow): "server"}
-    about = sorted(error for flow in flows for error in evidence.icmp_about(connection, flow))
+    about = evidence.icmp_of(connection)
     if about:
         first = about[0]
+        sender = "client" if first.quoted_flow == connection.client_flow else "server"
         yield Finding(
             "icmp-error",
             Severity.WARNING,
             None,
             first.frame,
-            f"ICMP reported about a segment of the {flows[first.quoted_flow]} in "
-            f"{frames([error.frame for error in about])}: {in_words(first)}. A connection that is open goes "
-            "on all the same.",
+            f"ICMP reported about a segment of the {sender} in "
+            f"{frames([error.frame for error in about])}: {in_words(first)}. On Linux a connection that "
+            "is open goes on all the same.",
         )
 
 

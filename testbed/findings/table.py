@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 from ..tcp.connection import Connection
 from ..tcp.endpoint import Endpoint
 from ..wire.decode import IcmpError
+from ..wire.segment import reverse
 from .phrases import duration
 
 Side = Literal["client", "server"]
@@ -148,6 +149,11 @@ class Evidence:
         begin = bisect_left(errors, (connection.first_frame,)) if connection.port_reused else 0
         after = connection.successor
         return errors[begin:] if after is None else errors[begin : bisect_left(errors, (after.frame,))]
+
+    def icmp_of(self, connection: Connection) -> list[IcmpError]:
+        """The ICMP errors that quote a segment of either direction of a connection, in their order."""
+        flows = connection.client_flow, reverse(connection.client_flow)
+        return sorted(error for flow in flows for error in self.icmp_about(connection, flow))
 
     def until(self, connection: Connection) -> int:
         """The time up to which a connection was watched: to the capture's end, or until its four-tuple

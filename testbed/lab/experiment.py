@@ -275,6 +275,7 @@ class Experiment:
             kernel=drawn.account.marks,
             findings=self.findings_on(drawn),
             faults=self.faults_of(drawn),
+            icmp=self.evidence_on(drawn).icmp_of(drawn),
             title=title,
             limit=limit,
         )

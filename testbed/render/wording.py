@@ -81,7 +81,9 @@ def spoken(row: Arrow, origin_ns: int) -> str:
 
 
 def kind(row: Arrow) -> str:
-    """What a segment is drawn as: ``rst``, ``fin``, ``syn``, ``keepalive`` or ``plain``."""
+    """What a segment is drawn as: ``rst`` (an ICMP error too), ``fin``, ``syn``, ``keepalive``, ``plain``."""
+    if row.icmp:
+        return "rst"
     flags = undirected(row.notation).split(" ", 1)[0]
     for letter, name in (("R", "rst"), ("F", "fin"), ("S", "syn")):
         if letter in flags:
@@ -93,7 +95,7 @@ def flags_used(rows: Iterable[object]) -> list[tuple[str, str]]:
     """The flag letters that occur in `rows`, each with its name, for a legend."""
     used: set[str] = set()
     for row in rows:
-        if isinstance(row, (Arrow, GhostArrow)):
+        if isinstance(row, GhostArrow) or (isinstance(row, Arrow) and not row.icmp):
             notation = row.notation if isinstance(row, Arrow) else row.text
             used.update(undirected(notation).split(" ", 1)[0])
     return [(letter, word) for letter, word in FLAG_WORDS.items() if letter in used]

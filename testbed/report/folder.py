@@ -81,7 +81,11 @@ def write(
 def ladder_of(explained: Explained, limit: int | None) -> ladders.Ladder:
     """The ladder of a connection that was read with its segments."""
     return ladders.from_connection(
-        explained.connection, title=f"connection {explained.id}", findings=explained.findings, limit=limit
+        explained.connection,
+        title=f"connection {explained.id}",
+        findings=explained.findings,
+        icmp=explained.evidence.icmp_of(explained.connection),
+        limit=limit,
     )
 
 

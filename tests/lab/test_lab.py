@@ -36,6 +36,35 @@ async def test_everything_started_is_ended_when_the_test_raises(network: Private
     assert lab.experiment.connections, "what was seen until then is kept"
 
 
+async def test_each_connection_has_the_steps_that_were_done_to_it(network: PrivateNetwork) -> None:
+    async with Lab() as lab:
+        server = lab.listen()
+        for data in (b"one", b"three"):
+            lab.step(f"before {len(data)}")
+            client = await lab.connect()
+            accepted = await server.accept()
+            await client.send(data)
+            await accepted.recv_exactly(len(data))
+            client.close()
+            await accepted.recv_to_end()
+            accepted.close()
+            await lab.see_gone("server", client=client)
+    steps = [[step.text for step in lab.experiment.steps_of(one)] for one in lab.experiment.connections]
+    assert steps == [
+        [
+            f"before {count}",
+            "client.connect()",
+            "server.accept()",
+            f"client.send({count} bytes)",
+            f"server.recv({count} bytes)",
+            "client.close()",
+            "server.recv() -> EOF",
+            "server.close()",
+        ]
+        for count in (3, 5)
+    ]
+
+
 async def test_a_network_of_its_own_and_back(network: PrivateNetwork) -> None:
     home = Path("/proc/thread-self/ns/net").readlink()
     async with Lab(net="private", sysctls={"tcp_fin_timeout": 9}) as lab:

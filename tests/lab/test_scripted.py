@@ -110,16 +110,3 @@ async def test_steps_are_in_order_and_have_times(network: PrivateNetwork) -> Non
     assert times == sorted(times)
     first = lab.experiment.connection.start_ns
     assert times[0] <= first <= times[1]
-
-
-async def test_the_steps_of_one_connection_are_not_anothers(network: PrivateNetwork) -> None:
-    """A ladder shows one connection, and beside it what both of its programs did: the first one's."""
-    async with Lab() as lab:
-        server = lab.listen()
-        for text in (b"one", b"three"):
-            client = await lab.connect()
-            accepted = await server.accept()
-            await client.send(text)
-            await accepted.recv_exactly(len(text))
-    texts = [step.text for step in lab.experiment.steps]
-    assert texts == ["client.connect()", "server.accept()", "client.send(3 bytes)", "server.recv(3 bytes)"]

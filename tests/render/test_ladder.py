@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testbed.errors import UsageError
-from testbed.render import ladder
+from testbed.render import ladder, wording
 from testbed.render.ladder import (
     Arrow,
     Fault,
@@ -23,6 +23,8 @@ from testbed.render.ladder import (
     Step,
     StepRow,
 )
+from testbed.wire.decode import IcmpError
+from testbed.wire.segment import reverse
 
 from .examples import MISSING_FIN, START_NS, at, connection_of, notations
 
@@ -214,6 +216,21 @@ def test_a_segment_that_was_not_captured_has_an_arrow_of_its_own() -> None:
     assert (row.frame, row.from_client, row.notation) == (0, False, "< F. 1:1(0) ack 2")
     assert (row.client_state, row.server_state) == ("FIN_WAIT_2", "CLOSE_WAIT"), "it changed nothing"
     assert [one.frame for one in drawn] == [1, 2, 3, 4, 5, 0, 6, 7]
+
+
+def test_an_icmp_error_goes_back_to_the_sender_of_what_it_quotes() -> None:
+    connection = connection_of(FOUR_WAY)
+    flow = connection.client_flow
+    errors = [IcmpError(8, at(1010), 3, 1, flow), IcmpError(9, at(5010), 3, 3, reverse(flow))]
+    drawn = ladder.from_connection(connection, icmp=errors)
+    rows = [row for row in arrows(drawn) if row.icmp]
+    assert [(row.frame, row.from_client, row.notation) for row in rows] == [
+        (8, False, "ICMP: host unreachable"),  # RFC 792: type 3, codes 1 and 3
+        (9, True, "ICMP: port unreachable"),
+    ]
+    assert [row.frame for row in arrows(drawn)] == [1, 2, 3, 4, 8, 5, 6, 9, 7]
+    assert {wording.kind(row) for row in rows} == {"rst"}
+    assert [letter for letter, _ in wording.flags_used(drawn.rows)] == ["S", "F", "."], "its P is no flag"
 
 
 def test_a_limit_leaves_what_was_done_to_a_segment() -> None:

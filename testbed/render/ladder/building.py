@@ -16,6 +16,8 @@ from ...tcp.endpoint import Endpoint
 from ...tcp.notes import names
 from ...tcp.states import EDGES
 from ...tcp.transcript import line_of
+from ...wire.decode import IcmpError
+from ...wire.icmp import words_of
 from .missing import missing_fin
 from .model import Arrow, Gap, GhostArrow, Ladder, Omitted, Row, StateRow, StepRow, Witness
 from .selection import chosen
@@ -46,6 +48,7 @@ def from_connection(
     ghosts: Sequence[Ghost] | None = None,
     findings: Sequence[Found] = (),
     faults: Sequence[Fault] = (),
+    icmp: Sequence[IcmpError] = (),
     limit: int | None = None,
 ) -> Ladder:
     """The ladder of a connection that was tracked with ``keep=True``; else `UsageError`.
@@ -54,6 +57,7 @@ def from_connection(
     ghosts     default: the FIN that a finding ``missing-fin`` misses
     findings   those that name a frame are marked at its arrow
     faults     what a link did to segments, drawn at their arrows or, where none was captured, as one
+    icmp       errors about its segments, each drawn on its way back to the segment's sender
     limit      the most segments shown, default all: SYN, FIN, RST and what findings point at
                first, then the beginning and the end
     """
@@ -68,7 +72,7 @@ def from_connection(
         client=str(client),
         server=str(server),
         title=title,
-        rows=tuple(_with_gaps(rows.build(steps))),
+        rows=tuple(_with_gaps(rows.build(steps, icmp))),
         start_ns=connection.start_ns if start_ns is None else start_ns,
     )
 
@@ -86,6 +90,7 @@ class _Rows:
         faults: Sequence[Fault],
         limit: int | None,
     ) -> None:
+        self.client_flow = connection.client_flow
         self.exchanges = exchanges
         self.faults = {fault.frame: fault for fault in faults if fault.frame is not None}
         self.unseen = [fault for fault in faults if fault.frame is None]
@@ -109,7 +114,7 @@ class _Rows:
         self.hidden: list[int] = []  # the times of the segments left out just now
         self.next = 0  # the next exchange
 
-    def build(self, steps: Sequence[Step]) -> list[Row]:
+    def build(self, steps: Sequence[Step], icmp: Sequence[IcmpError]) -> list[Row]:
         """All rows but the gaps."""
         # A call causes a segment, a segment a state: in this order where the clock shows no difference.
         events: list[tuple[int, int, int]] = [
@@ -117,6 +122,7 @@ class _Rows:
             *((time_ns, 1, index) for index, time_ns in enumerate(self.times)),
             *((mark.time_ns, 2, index) for index, mark in enumerate(self.kernel)),
             *((fault.time_ns, 3, index) for index, fault in enumerate(self.unseen)),
+            *((error.time_ns, 4, index) for index, error in enumerate(icmp)),
         ]
         for _, source, index in sorted(events):
             if source == 0:
@@ -125,9 +131,15 @@ class _Rows:
                 self._segment(index)
             elif source == 2:
                 self._mark(index)
-            else:
+            elif source == 3:
                 fault = self.unseen[index]
                 self._add(self._arrow(fault.time_ns, fault.from_client, fault.notation, fault))
+            else:
+                error = icmp[index]
+                back = self._arrow(
+                    error.time_ns, error.quoted_flow != self.client_flow, words_of(error), None
+                )
+                self._add(replace(back, frame=error.frame, icmp=True))
         self._flush()
         for ghost in self.ghosts:
             self.rows.append(GhostArrow(ghost.from_client, ghost.notation, ghost.why))

@@ -19,6 +19,7 @@ class Arrow:
     fault      what was done to it on its way, "" nothing
     lost       it never arrived
     frame      its number in the capture; 0: it was not captured
+    icmp       it is no segment, but an ICMP error about one: `notation` is what it says
     """
 
     time_ns: int
@@ -33,6 +34,7 @@ class Arrow:
     marks: tuple[Mark, ...] = ()
     fault: str = ""
     lost: bool = False
+    icmp: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from ..wire.decode import IcmpError
+from .decode import IcmpError
 
 IPV4, IPV6 = 12, 36
 """Bytes of the flow that is quoted."""
@@ -53,12 +53,17 @@ _KINDS: Final = {
 }
 
 
-def in_words(error: IcmpError) -> str:
-    """``host unreachable (type 3, code 1)``."""
+def words_of(error: IcmpError) -> str:
+    """``ICMP: host unreachable``."""
     family = len(error.quoted_flow)
     meaning = _MEANINGS.get((family, error.type, error.code))
     words = meaning.words if meaning is not None else _KINDS.get((family, error.type), "an error")
-    return f"{words} (type {error.type}, code {error.code})"
+    return f"ICMP: {words}"
+
+
+def in_words(error: IcmpError) -> str:
+    """``host unreachable (type 3, code 1)``."""
+    return f"{words_of(error).removeprefix('ICMP: ')} (type {error.type}, code {error.code})"
 
 
 def errno_of(error: IcmpError) -> str:
