@@ -42,7 +42,7 @@ def save(stage: Stage, check: Check, outcome: Outcome, folder: Path) -> dict[str
     if drawn:
         files["ladder"] = folder / "ladder.txt"
         text = "\n".join(terminal.plain(one.ladder, COLUMNS) for one in drawn)
-        files["ladder"].write_text(f"{outcome.verdict}: {outcome.what}\n\n{text}", encoding="utf-8")
+        files["ladder"].write_text(f"{outcome.verdict}: {outcome.told}\n\n{text}", encoding="utf-8")
         files["svg"] = folder / "ladder.svg"
         files["svg"].write_text(svg.draw(drawn[0].ladder), encoding="utf-8")
     files["page"] = pages.write(folder, stage.plan, check, outcome, drawn, stage.recording.cut_ns)

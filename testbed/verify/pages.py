@@ -43,7 +43,7 @@ def telling(check: Check, outcome: Outcome, connection: Connection) -> list[Find
     if outcome.verdict.bad or outcome.verdict.complains:
         severity = Severity.ERROR if outcome.verdict.bad else Severity.WARNING
     return [
-        Finding(check.id, severity, None, frame, outcome.what) for frame in outcome.frames if frame in frames
+        Finding(check.id, severity, None, frame, outcome.told) for frame in outcome.frames if frame in frames
     ]
 
 
@@ -60,7 +60,7 @@ def write(
             title=f"{check.id}: {check.question}",
             kind="testbed verify",
             verdict=str(outcome.verdict),
-            lead=outcome.what,
+            lead=outcome.told,
             facts=tuple(_facts(check, outcome)),
             command=again(plan, check),
             downloads=files.download("capture.pcap", folder / "capture.pcap"),

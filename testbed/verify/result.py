@@ -72,6 +72,8 @@ class Result:
             "source": check.source,
             "seconds": round(self.seconds, 3),
         }
+        if self.telling.parts:
+            row["parts"] = [leaf.to_json() for leaf in self.telling.leaves]
         if self.verdict.complains:
             row |= {"hurts": self.hurts(check), "change": self.change(check)}
         if len(self.outcomes) > 1:

@@ -6,6 +6,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -158,7 +159,7 @@ def _result(name: str, parts: list[_Part]) -> Result:
     cases = find_check(name).cases
     for number in sorted({part.number for part in parts}):
         mine = sorted((p for p in parts if p.number == number), key=lambda part: cases.index(part.case))
-        outcomes.append(together([part.outcome for part in mine]))
+        outcomes.append(together([replace(part.outcome, part=part.case) for part in mine]))
         for part in mine:
             for kind, path in part.artifacts.items():
                 label = " ".join(
@@ -227,7 +228,7 @@ async def _judged(
             outcome = await _broken_off(error, stage)
         except Exception as error:  # a fault of ours, with whatever this server did to bring it out
             outcome = Outcome(Verdict.INCONCLUSIVE, f"a fault in this check: {_origin(error)}: {error!r}")
-        return outcome, await _saved(check, outcome, stage, number)
+        return outcome, await _saved(check, replace(outcome, part=case), stage, number)
 
 
 async def _broken_off(error: Error | OSError, stage: Stage) -> Outcome:

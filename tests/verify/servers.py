@@ -81,6 +81,22 @@ threads(socket.create_server(("127.0.0.1", PORT)), keep)
 """
 
 
+LEAVES_AT_EOF: Final = f"""{_COMMON}
+# answers at once, but /slow after a second, and not at all who has sent FIN by then
+def leave(connection):
+    with connection:
+        while data := head(connection):
+            if data.startswith(b"GET /slow"):
+                connection.settimeout(1)
+                with contextlib.suppress(TimeoutError):
+                    if not connection.recv(1, socket.MSG_PEEK):
+                        return
+                connection.settimeout(None)
+            connection.sendall(OK)
+
+threads(socket.create_server(("127.0.0.1", PORT)), leave)
+"""
+
 SLOW_TO_ACCEPT: Final = f"""{_COMMON}
 # takes 0.4 s for each new connection, and ends one that is idle for 0.7 s
 def impatient(connection):
@@ -139,6 +155,25 @@ listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 listener.bind(("127.0.0.1", PORT))
 listener.listen()
 threads(listener, refuse)
+"""
+
+
+def idle_for(first: float, later: float) -> str:
+    """Ends a connection that is idle for `first` seconds, and from the seventh on for `later`.
+
+    The seventh is the first of `idle-race` that knows when to ask: before it come the warm-up, the one that
+    asks twice, and four that find out.
+    """
+    return f"""{_COMMON}
+came = 0
+
+def impatient(connection):
+    global came
+    came += 1
+    connection.settimeout({first} if came < 7 else {later})
+    serve(connection)
+
+threads(socket.create_server(("127.0.0.1", PORT)), impatient)
 """
 
 

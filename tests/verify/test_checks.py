@@ -61,6 +61,29 @@ def test_a_connection_that_was_not_handed_over_proves_nothing() -> None:
     assert not found.verdicts, found.said
 
 
+def test_who_was_not_handed_a_connection_cannot_close_it() -> None:
+    found = verified(python(DEFERRING), "stop-fresh")
+    assert found.verdicts == {"stop-fresh": Verdict.WARN}, found.said
+    outcome = found.results["stop-fresh"].telling
+    assert "without a word on the not yet accepted connection" in outcome.what
+    assert "AcceptFilter http none" in outcome.change
+
+
+# ---- half-close
+
+
+def test_each_reply_that_is_cut_off_is_told_and_all_are_kept() -> None:
+    """The slow one is cut off, the short one comes in full: the words tell the one, the parts both."""
+    found = verified(python(servers.LEAVES_AT_EOF, slow_path="/slow"), "half-close")
+    assert found.verdicts == {"half-close": Verdict.WARN}, found.said
+    (result,) = found.results.values()
+    assert result.what.startswith("a slow reply: nothing, then FIN at once after the client's (frames ")
+    assert {leaf.part: leaf.verdict for leaf in result.telling.leaves} == {
+        "a short reply": Verdict.PASS,
+        "a slow reply": Verdict.WARN,
+    }
+
+
 # ---- client-reset
 
 
@@ -145,6 +168,23 @@ def test_a_server_that_waits_for_a_processor_is_not_late_of_its_own() -> None:
     measured = found.results["idle-race"].telling.measured
     assert measured["processor_wait_seconds"] > 0
     assert not found.verdicts, found.said
+
+
+@pytest.mark.parametrize("later", [0.6, 1.6])
+def test_a_coarse_timeout_is_met_all_the_same(later: float) -> None:
+    """The clients found out that it fires after a second: the others ask on either side of when it does."""
+    found = verified(python(servers.idle_for(1.0, later), idle=3.0), "idle-race")
+    assert not found.verdicts, found.said
+    measured = found.results["idle-race"].telling.measured
+    assert 0 < measured["answered"] < measured["requests"]
+    assert measured["closed_before"] > 0
+
+
+@pytest.mark.parametrize(("later", "words"), [(9.0, "before it fired"), (0.1, "after the close")])
+def test_a_race_that_nobody_ran_is_inconclusive(later: float, words: str) -> None:
+    found = verified(python(servers.idle_for(1.5, later), idle=3.0), "idle-race")
+    assert found.verdicts == {"idle-race": Verdict.INCONCLUSIVE}, found.said
+    assert f"24 requests around the 1.5 s timeout: all came {words}." in found.results["idle-race"].what
 
 
 # ---- descriptor-leak

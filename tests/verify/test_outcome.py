@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from testbed.verify.outcome import Outcome, Verdict, alike, seconds, together, worst
+from testbed.verify.outcome import Outcome, Verdict, alike, seconds, soon, together, worst
 
 PASS, SKIPPED, INFO, WARN, FAIL = Verdict.PASS, Verdict.SKIPPED, Verdict.INFO, Verdict.WARN, Verdict.FAIL
 
@@ -32,6 +34,13 @@ def test_seconds(value: float, text: str) -> None:
     assert seconds(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "at once"), (0.0004, "at once"), (0.099, "at once"), (2.01, "2.01 s")]
+)
+def test_what_is_the_same_from_run_to_run_reads_the_same(value: float, text: str) -> None:
+    assert soon(value) == text
+
+
 def test_nothing_at_all_is_inconclusive() -> None:
     assert worst([]) is Verdict.INCONCLUSIVE
 
@@ -47,18 +56,41 @@ def test_inconclusive_is_worse_than_a_warning_and_no_pass() -> None:
     assert Verdict.INCONCLUSIVE.bad and not WARN.bad
 
 
-def test_a_complaint_is_told_alone_with_its_own_frames_and_all_figures() -> None:
+def test_complaints_are_told_without_what_is_well_with_their_own_frames_and_all_figures() -> None:
+    parts = [
+        Outcome(PASS, "one is well", measured={"one": 1}, frames=(1,)),
+        Outcome(FAIL, "two is not", "it hurts", "change it", {"two": 2}, (7, 5)),
+        Outcome(FAIL, "nor is three", frames=(6,)),
+    ]
+    figures = {"more": 3, "one": 1, "two": 2}
+    assert together(parts, more=3) == Outcome(
+        FAIL, "two is not; nor is three", "it hurts", "change it", figures, (5, 6, 7), parts=tuple(parts)
+    )
+
+
+def test_each_complaint_is_told_the_worst_first() -> None:
     whole = together(
         [
-            Outcome(PASS, "one is well", measured={"one": 1}, frames=(1,)),
-            Outcome(FAIL, "two is not", "it hurts", "change it", {"two": 2}, (7, 5)),
-            Outcome(FAIL, "nor is three", frames=(6,)),
-        ],
-        more=3,
+            Outcome(WARN, "cut off", "a little", part="fast"),
+            Outcome(PASS, "in full", part="slow"),
+            Outcome(FAIL, "no end", "much", part="large"),
+            Outcome(Verdict.INCONCLUSIVE, "not seen", part="small"),
+        ]
     )
-    assert whole == Outcome(
-        FAIL, "two is not; nor is three", "it hurts", "change it", {"more": 3, "one": 1, "two": 2}, (5, 6, 7)
-    )
+    assert whole.what == "large: no end; inconclusive: small: not seen; warn: fast: cut off"
+    assert whole.hurts == "much"
+
+
+def test_a_part_of_a_part_is_named_in_full() -> None:
+    two = together([Outcome(PASS, "in full", part="first"), Outcome(WARN, "cut off", part="second")])
+    whole = together([Outcome(PASS, "in full", part="one"), replace(two, part="two")])
+    assert whole.what == "two: second: cut off"
+    assert [(leaf.part, leaf.verdict) for leaf in whole.leaves] == [
+        ("one", PASS),
+        ("two, first", PASS),
+        ("two, second", WARN),
+    ]
+    assert together([whole]).leaves == whole.leaves, "one that is alone adds nothing"
 
 
 def test_where_nothing_is_wrong_all_is_told() -> None:
@@ -71,4 +103,5 @@ def test_alike_become_one() -> None:
         Outcome(PASS, "served"),
         Outcome(PASS, "refused", frames=(3,)),
     ]
-    assert [part.what for part in alike(parts)] == ["refused (frames 3, 9)", "served"]
+    assert [part.what for part in alike(parts)] == ["2 of 3 refused (frames 3, 9)", "1 of 3 served"]
+    assert [part.what for part in alike(parts[::2])] == ["refused (frames 3, 9)"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from testbed.verify import report, terminal
 from testbed.verify.checks import CHECKS
-from testbed.verify.outcome import Outcome, Verdict
+from testbed.verify.outcome import Outcome, Verdict, together
 from testbed.verify.plan import Plan
 from testbed.verify.profiles import PROFILES
 from testbed.verify.result import Result, Verification
@@ -20,13 +20,24 @@ DONE = Verification(
         Result("close-back", (Outcome(Verdict.PASS, "well"),)),
         Result("rebind", (Outcome(Verdict.FAIL, HOSTILE, frames=(3,)), Outcome(Verdict.PASS, "well"))),
         Result("kill", (Outcome(Verdict.SKIPPED, "no reason"),)),
+        Result(
+            "half-close",
+            (
+                together(
+                    [
+                        Outcome(Verdict.PASS, "in full", frames=(3,), part="a short reply"),
+                        Outcome(Verdict.WARN, "nothing", frames=(5,), part="a slow reply"),
+                    ]
+                ),
+            ),
+        ),
     ),
     3.0,
 )
 
 
 def test_repeats_that_do_not_agree_say_so() -> None:
-    (_, varying, _) = DONE.results
+    _, varying, *_ = DONE.results
     assert varying.verdict is Verdict.FAIL
     assert varying.what.endswith("(of 2 runs: 1 pass, 1 fail)")
 
@@ -60,6 +71,11 @@ def test_json_names_the_worst_and_keeps_the_contract() -> None:
     document = report.to_json(DONE)
     assert document["verdict"] == "fail"
     assert document["port"] == 8000 and document["address"] == "::1"
+    assert document["checks"][3]["parts"] == [
+        {"part": "a short reply", "verdict": "pass", "what": "in full", "frames": [3]},
+        {"part": "a slow reply", "verdict": "warn", "what": "nothing", "frames": [5]},
+    ]
+    assert "parts" not in document["checks"][0], "it has none"
     row = document["checks"][1]
     assert row["frames"] == [3] and row["hurts"] == CHECKS["rebind"].hurts
     assert [repeat["verdict"] for repeat in row["repeats"]] == ["fail", "pass"]

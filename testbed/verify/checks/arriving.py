@@ -47,13 +47,11 @@ async def stop_new_connection(stage: Stage) -> Outcome:
         await busy[0].finish(busy[1])
     gone = await leave(stage, told, stage.peers)
     await stage.cut()
-    parts = [_came_late(stage, peer, asked) for peer, asked in late]
+    parts = alike([_came_late(stage, peer, asked) for peer, asked in late])
     times = [between(told, peer.seen.connection.start_ns) for peer, _ in late if peer.seen.connection]
-    outcome = together(alike(parts), attempts=LATE, **gone.measured)
-    so = sum(part.verdict is outcome.verdict for part in parts)
-    share = "" if so == len(parts) else f"{so} of {len(parts)} "
+    outcome = together(parts, attempts=LATE, **gone.measured)
     when = f"{seconds(min(times))} to {seconds(max(times))} after {stage.plan.stop.name}" if times else ""
-    return replace(outcome, what=f"connections tried {when}: {share}{outcome.what}")
+    return replace(outcome, what=f"connections tried {when}: {outcome.what}")
 
 
 def _came_late(stage: Stage, peer: Peer, asked: Asked | None) -> Outcome:
@@ -120,7 +118,7 @@ async def stop_queued(stage: Stage) -> Outcome:
     await until(lambda: all(asked.reply.complete or peer.ended for _, peer, asked in tried), stage.plan.grace)
     await until(lambda: all(peer.ended for _, peer, _ in tried), BEGUN)
     await stage.cut()
-    return together([_was_queued(stage, told, *row) for row in tried])
+    return together([replace(_was_queued(stage, told, *row), part=row[0]) for row in tried])
 
 
 def _was_queued(stage: Stage, told: int, kind: str, peer: Peer, asked: Asked) -> Outcome:
@@ -131,11 +129,11 @@ def _was_queued(stage: Stage, told: int, kind: str, peer: Peer, asked: Asked) ->
     key = "reused" if reused else "queued"
     taken = seen.acknowledged(asked.request_ends, by_client=False)
     if reply.complete and (rst is None or rst != end):
-        return Outcome(Verdict.PASS, f"{kind}: {reply}", measured={key: "answered"}, frames=frames(taken))
+        return Outcome(Verdict.PASS, str(reply), measured={key: "answered"}, frames=frames(taken))
     how = "nothing" if end is None else ("RST" if end == rst else "FIN") + at(end)
     after = f" {seconds(between(told, end))} after {stage.plan.stop.name}" if end else ""
     known = f"acknowledged by the server's kernel{at(taken)}" if taken else "there before the signal"
-    what = f"{kind}, {known}, drew {reply}, then {how}{after}"
+    what = f"{known}, drew {reply}, then {how}{after}"
     measured = {key: "reset" if end is not None and end == rst else "closed" if end else "unanswered"}
     if reused and end is not None:
         return Outcome(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from ..dialogue import UPLOAD_SIZE
-from ..outcome import Outcome, Verdict, seconds, together
+from ..outcome import Outcome, Verdict, seconds, soon, together
 from ..peer import Asked, Peer
 from ..seen import at, between, frames
 from ..stage import Stage
@@ -53,7 +53,10 @@ async def close_back(stage: Stage) -> Outcome:
     held = {kind: _holding(stage, peer) for kind, peer in peers.items()}
     await stage.cut()
     return together(
-        [_closed_back(stage, f"{kind} connection", peer, held[kind]) for kind, peer in peers.items()]
+        [
+            replace(_closed_back(stage, kind, peer, held[kind]), part=f"{kind} connection")
+            for kind, peer in peers.items()
+        ]
     )
 
 
@@ -73,15 +76,15 @@ def _holding(stage: Stage, peer: Peer) -> str:
     return f"{socket.state}: process {owner.pid} ({owner.command}), descriptor {owner.fd}, {what}"
 
 
-def _closed_back(stage: Stage, kind: str, peer: Peer, held: str) -> Outcome:
-    seen, key = peer.seen, kind.split()[0]
+def _closed_back(stage: Stage, key: str, peer: Peer, held: str) -> Outcome:
+    seen = peer.seen
     ours, fin, rst = seen.client_fin, seen.server_fin, seen.server_rst
     if ours is None:
-        return Outcome(Verdict.INCONCLUSIVE, f"{kind}: the client's FIN was not captured")
+        return Outcome(Verdict.INCONCLUSIVE, "the client's FIN was not captured")
     if fin is not None and fin.time_ns < ours.time_ns:
         return Outcome(
             Verdict.PASS,
-            f"{kind}: the server closed first{at(fin)}",
+            f"the server closed first{at(fin)}",
             measured={f"{key}_seconds": 0.0},
             frames=frames(fin),
         )
@@ -90,7 +93,7 @@ def _closed_back(stage: Stage, kind: str, peer: Peer, held: str) -> Outcome:
         late = took > PROMPT
         return Outcome(
             Verdict.WARN if late else Verdict.PASS,
-            f"{kind}: FIN {seconds(took)} after the client's{at(ours, fin)}",
+            f"FIN {seconds(took)} after the client's{at(ours, fin)}",
             "each client that has left holds a descriptor for that long: connections pile up behind "
             "a load balancer that opens and closes many"
             if late
@@ -101,7 +104,7 @@ def _closed_back(stage: Stage, kind: str, peer: Peer, held: str) -> Outcome:
     if rst is not None:
         return Outcome(
             Verdict.FAIL,
-            f"{kind}: the server answered the client's FIN with RST{at(ours, rst)}, "
+            f"the server answered the client's FIN with RST{at(ours, rst)}, "
             f"{seconds(between(ours, rst))} later, with nothing left unread",
             "a reset destroys what the client has not read yet, and turns an ordinary goodbye into "
             "ECONNRESET in its logs",
@@ -112,7 +115,7 @@ def _closed_back(stage: Stage, kind: str, peer: Peer, held: str) -> Outcome:
     waited = stage.plan.idle + PROMPT
     return Outcome(
         Verdict.FAIL,
-        f"{kind}: no FIN within {seconds(waited)} of the client's{at(ours)}; "
+        f"no FIN within {seconds(waited)} of the client's{at(ours)}; "
         f"the kernel has it in {held or 'no state any more'}",
         measured={f"{key}_seconds": None, f"{key}_held": held},
         frames=frames(ours),
@@ -142,7 +145,7 @@ async def half_close(stage: Stage) -> Outcome:
         await until(lambda: all(peer.ended for _, peer, _ in asked), stage.plan.idle)
     await until(lambda: all(peer.ended for _, peer, _ in asked), SHORT)
     await stage.cut()
-    return together([_half_closed(kind, peer, one) for kind, peer, one in asked])
+    return together([replace(_half_closed(kind, peer, one), part=kind) for kind, peer, one in asked])
 
 
 def _half_closed(kind: str, peer: Peer, asked: Asked) -> Outcome:
@@ -153,28 +156,28 @@ def _half_closed(kind: str, peer: Peer, asked: Asked) -> Outcome:
     if reply.complete and rst is not None:
         return Outcome(
             Verdict.FAIL,
-            f"{kind}: {reply}, and then RST{at(ours, rst)}",
+            f"{reply}, and then RST{at(ours, rst)}",
             "the reset overtakes the reply: what the client has not read yet is gone",
             "close() without SO_LINGER {1, 0}",
             measured,
             frames(ours, rst),
         )
     if reply.complete:
-        return Outcome(Verdict.PASS, f"{kind}: {reply}, in full", measured=measured, frames=frames(ours, end))
+        return Outcome(Verdict.PASS, f"{reply}, in full", measured=measured, frames=frames(ours, end))
     if end is None or ours is None:
         return Outcome(
             Verdict.FAIL,
-            f"{kind}: {reply} after the client's FIN{at(ours)}, and the connection is still open",
+            f"{reply} after the client's FIN{at(ours)}, and the connection is still open",
             "the client waits for ever for a reply that will not come",
             "at end of file either finish the reply under way or close",
             measured,
             frames(ours),
         )
-    how = "RST" if end == rst else "FIN"
+    how, took = "RST" if end == rst else "FIN", between(ours, end)
     return Outcome(
         Verdict.WARN,
-        f"{kind}: {reply}, then {how} {seconds(between(ours, end))} after the client's FIN{at(ours, end)}",
-        measured=measured,
+        f"{reply}, then {how} {soon(took)} after the client's{at(ours, end)}",
+        measured=measured | {f"{name}_cut_off_seconds": round(took, 6)},
         frames=frames(ours, end),
     )
 

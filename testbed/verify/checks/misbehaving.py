@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Final
 
+from ...kernel import DiagSocket
 from ...tcp.states import State
 from ..dialogue import Request
+from ..options import SocketOptions
 from ..outcome import Outcome, Verdict, seconds, together
 from ..peer import Asked, Peer
 from ..seen import at, between, frames
@@ -133,56 +136,45 @@ async def client_vanishes(stage: Stage) -> Outcome:
     due = None if stage.plan.attached else await _vanish_with_reply_due(stage)
     quiet.vanish()
     vanished = quiet.steps[-1].time_ns
-    parts = []
-    if due is not None:
-        parts.append(await _given_up(stage, *due))
+    parts = [] if due is None else [replace(await _given_up(stage, *due), part="reply due")]
     await until(lambda: not _held_open(quiet), stage.plan.idle - (time.time_ns() - vanished) / 1e9)
     row = quiet.kernel
     await stage.cut()
+    return together([*parts, replace(_noticed(stage, quiet, vanished, row, options), part="idle")])
+
+
+def _noticed(
+    stage: Stage, quiet: Peer, vanished: int, row: DiagSocket | None, options: SocketOptions | None
+) -> Outcome:
+    """What the server has done about an idle client that is gone, or will do: `row` is its socket now."""
     end = quiet.seen.server_end
-    waited = seconds(stage.plan.idle)
     if end is not None:
         took = between(vanished, end)
-        parts.append(
-            Outcome(
-                Verdict.PASS,
-                f"idle: ended by the server {seconds(took)} after the client vanished{at(end)}",
-                measured={"idle_seconds": round(took, 3)},
-                frames=frames(end),
-            )
+        return Outcome(
+            Verdict.PASS,
+            f"ended by the server {seconds(took)} after the client vanished{at(end)}",
+            measured={"idle_seconds": round(took, 3)},
+            frames=frames(end),
         )
-    elif row is None:
-        parts.append(
-            Outcome(Verdict.PASS, "idle: given up without a packet", measured={"idle_seconds": None})
+    if row is None:
+        return Outcome(Verdict.PASS, "given up without a packet", measured={"idle_seconds": None})
+    still = f"still {row.state} {seconds(stage.plan.idle)} later"
+    if options is None:
+        return Outcome(Verdict.INFO, f"{still}; its options cannot be read from here")
+    if not options.keepalive:
+        return Outcome(
+            Verdict.WARN,
+            f"{still}, with no keepalive: the kernel will never notice",
+            measured={"idle_seconds": None, "keepalive_gives_up_seconds": None},
         )
-    elif options is None:
-        parts.append(
-            Outcome(
-                Verdict.INFO, f"idle: still {row.state} {waited} later; its options cannot be read from here"
-            )
-        )
-    elif options.keepalive:
-        late = options.idle > USUAL_PROBE
-        parts.append(
-            Outcome(
-                Verdict.WARN if late else Verdict.PASS,
-                f"idle: still {row.state} {waited} later; keepalive gives it up "
-                f"{seconds(options.gives_up)} after its "
-                f"last word (first probe after {seconds(options.idle)})",
-                f"a client that is gone costs a descriptor and its memory for {seconds(options.gives_up)}",
-                "set an idle timeout, or TCP_KEEPIDLE to a minute or two",
-                {"idle_seconds": None, "keepalive_gives_up_seconds": options.gives_up},
-            )
-        )
-    else:
-        parts.append(
-            Outcome(
-                Verdict.WARN,
-                f"idle: still {row.state} {waited} later, with no keepalive: the kernel will never notice",
-                measured={"idle_seconds": None, "keepalive_gives_up_seconds": None},
-            )
-        )
-    return together(parts)
+    return Outcome(
+        Verdict.WARN if options.idle > USUAL_PROBE else Verdict.PASS,
+        f"{still}; keepalive gives it up {seconds(options.gives_up)} after its last word (first probe after "
+        f"{seconds(options.idle)})",
+        f"a client that is gone costs a descriptor and its memory for {seconds(options.gives_up)}",
+        "set an idle timeout, or TCP_KEEPIDLE to a minute or two",
+        {"idle_seconds": None, "keepalive_gives_up_seconds": options.gives_up},
+    )
 
 
 def _held_open(peer: Peer) -> bool:
@@ -216,14 +208,12 @@ async def _given_up(stage: Stage, peer: Peer, inode: int) -> Outcome:
     limit = GIVEN_UP + (under_way.seconds if under_way is not None else 0.0)
     given_up = await until(lambda: (row := peer.kernel) is None or not row.inode, limit)
     if not given_up:
-        return Outcome(
-            Verdict.INCONCLUSIVE, f"reply due: the kernel had not given it up after {seconds(limit)}"
-        )
+        return Outcome(Verdict.INCONCLUSIVE, f"the kernel had not given it up after {seconds(limit)}")
     await until(lambda: stage.holder_of(inode) is None, NOTICED)
     if await until(lambda: stage.target.main_ended, NOTICED):
         return Outcome(
             Verdict.FAIL,
-            f"reply due: the server ended ({stage.target.exit_status}) when its kernel gave the client up",
+            f"the server ended ({stage.target.exit_status}) when its kernel gave the client up",
             "one client's lost network takes everybody's server down",
             "take ETIMEDOUT for the end of that connection alone",
         )
@@ -231,15 +221,13 @@ async def _given_up(stage: Stage, peer: Peer, inode: int) -> Outcome:
     if holder is not None:
         return Outcome(
             Verdict.FAIL,
-            f"reply due: the kernel has given the connection up (ETIMEDOUT), and process {holder.pid} "
+            f"the kernel has given the connection up (ETIMEDOUT), and process {holder.pid} "
             f"({holder.command}) still holds it as descriptor {holder.fd}",
             "clients whose network fails cost a descriptor each, for good",
             "close() a connection on any error of read or write; ETIMEDOUT is one",
             {"reply_due": "held"},
         )
-    return Outcome(
-        Verdict.PASS, "reply due: let go of when the kernel gave it up", measured={"reply_due": "released"}
-    )
+    return Outcome(Verdict.PASS, "let go of when the kernel gave it up", measured={"reply_due": "released"})
 
 
 # ---- stalled-request
@@ -269,9 +257,9 @@ async def stalled_request(stage: Stage) -> Outcome:
     if drip is not None:
         drip.cancel()
     await stage.cut()
-    parts = [_stalled(stage, kind, peer) for kind, peer in stalled.items()]
     if dripping is not None:
-        parts.append(_stalled(stage, "a byte each second", dripping))
+        stalled["a byte each second"] = dripping
+    parts = [replace(_stalled(stage, kind, peer), part=kind) for kind, peer in stalled.items()]
     if other is not None and not served:
         asked = other[0].seen.byte(0, by_client=True)
         reply = other[0].seen.byte(0, by_client=False)
@@ -312,7 +300,7 @@ def _stalled(stage: Stage, kind: str, peer: Peer) -> Outcome:
     if end is None or first is None:
         return Outcome(
             Verdict.WARN,
-            f"{kind}{at(first)}: still waited for after {seconds(stage.plan.idle)}",
+            f"still waited for after {seconds(stage.plan.idle)}{at(first)}",
             measured={key: None},
             frames=frames(first),
         )
@@ -321,7 +309,7 @@ def _stalled(stage: Stage, kind: str, peer: Peer) -> Outcome:
     answer = f" ({reply.status})" if reply.status else ""
     return Outcome(
         Verdict.PASS,
-        f"{kind}: ended after {seconds(took)}{answer}{at(end)}",
+        f"ended after {seconds(took)}{answer}{at(end)}",
         measured={key: round(took, 3)},
         frames=frames(first, end),
     )

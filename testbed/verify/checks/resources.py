@@ -47,7 +47,7 @@ async def kill(stage: Stage) -> Outcome:
         await stage.cut()
         took = between(killed, when)
         past = took - stage.plan.grace
-        what = f"master alone: the others left {seconds(took)} later"
+        what = f"the others left {seconds(took)} later"
         return Outcome(
             Verdict.WARN if past > 0 else Verdict.PASS,
             f"{what}, {seconds(past)} past the grace" if past > 0 else what,
@@ -62,7 +62,7 @@ async def kill(stage: Stage) -> Outcome:
     do = "served" if served else "accepted and not served" if listens else "refused"
     return Outcome(
         Verdict.WARN if served or not listens else Verdict.FAIL,
-        f"master alone: {plural(len(left), 'process is', 'processes are')} left {seconds(stage.plan.grace)} "
+        f"{plural(len(left), 'process is', 'processes are')} left {seconds(stage.plan.grace)} "
         f"later ({', '.join(left)}), and a new client was {do}",
         "after a crash of the master (or the OOM killer) its workers keep the port: the next start fails "
         "with "
@@ -91,7 +91,7 @@ async def _kill_all(stage: Stage) -> Outcome:
     if not (gone and free) or len(marks) < len(peers):
         return Outcome(
             Verdict.FAIL,
-            f"all: {len(marks)} of {len(peers)} connections ended, the port "
+            f"{len(marks)} of {len(peers)} connections ended, the port "
             f"{'free' if free else 'taken'}, still running: {', '.join(stage.target.names()) or 'nobody'}",
             measured=measured,
             frames=frames(*ends),
@@ -99,7 +99,7 @@ async def _kill_all(stage: Stage) -> Outcome:
     longest = max(between(killed, mark) for mark in marks)
     return Outcome(
         Verdict.PASS,
-        f"all: {plural(len(marks), 'connection')} ended within {seconds(longest)}{at(*marks)}, port free",
+        f"{plural(len(marks), 'connection')} ended within {seconds(longest)}{at(*marks)}, port free",
         measured=measured,
         frames=frames(*marks),
     )

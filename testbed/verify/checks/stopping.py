@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from ..outcome import Outcome, Verdict, alike, plural, seconds, together
+from ..outcome import Outcome, Verdict, alike, plural, seconds, soon, together
 from ..peer import Asked, Peer, with_goodbye
 from ..replies import Reply
 from ..seen import at, between, frames
@@ -29,6 +29,14 @@ CASES: Final = ("one in flight", "two in flight")
 LATE: Final = 1.0
 """Seconds past the grace for which it is waited all the same, to tell by how much it was missed."""
 
+ACCEPT_ALL: Final = "accept what is in the queue, and close it, before the listener is closed"
+
+NOT_DEFERRED: Final = (
+    "TCP_DEFER_ACCEPT keeps a connection from the server until its first byte, so that it cannot close it: "
+    "switch it off (httpd: AcceptFilter http none; nginx: listen without deferred; haproxy: bind without "
+    "defer-accept)"
+)
+
 HANGS: Final = "each deploy waits for the supervisor's SIGKILL"
 
 
@@ -39,11 +47,14 @@ async def stop_idle(stage: Stage) -> Outcome:
 async def stop_fresh(stage: Stage) -> Outcome:
     peer = await stage.fresh()
     row = peer.kernel
-    return await _stop_with(stage, peer, "fresh" if row and row.inode else "not yet accepted")
+    return await _stop_with(stage, peer, "fresh", accepted=bool(row and row.inode))
 
 
-async def _stop_with(stage: Stage, peer: Peer, kind: str) -> Outcome:
-    """The stop signal with one connection open on which nothing is under way."""
+async def _stop_with(stage: Stage, peer: Peer, kind: str, *, accepted: bool = True) -> Outcome:
+    """The stop signal with one connection open on which nothing is under way.
+
+    accepted  the server's program has it, and not only its kernel
+    """
     told = stage.stop()
     gone = await leave(stage, told, [peer])
     await stage.cut()
@@ -51,6 +62,7 @@ async def _stop_with(stage: Stage, peer: Peer, kind: str) -> Outcome:
     end, fin, rst = seen.server_end, seen.server_fin, seen.server_rst
     measured = gone.measured | {"fin_seconds": None if fin is None else round(between(told, fin), 6)}
     signal = stage.plan.stop.name
+    kind = kind if accepted else "not yet accepted"
     if end is not None and end == rst and not seen.client_rst:
         what = f"the {kind} connection was reset{at(rst)} {seconds(between(told, end))} after {signal}, with "
         what += "nothing unread"
@@ -59,7 +71,7 @@ async def _stop_with(stage: Stage, peer: Peer, kind: str) -> Outcome:
             what if gone.in_time else f"{what}; {overstayed(stage, gone)}",
             "a client that sends its next request at that moment gets ECONNRESET and cannot know whether it "
             "was executed; logs fill with resets at each deploy",
-            "close() the connection (FIN) instead of aborting it",
+            "close() the connection (FIN) instead of aborting it" if accepted else ACCEPT_ALL,
             measured | {"reset": True},
             frames(rst),
         )
@@ -77,8 +89,8 @@ async def _stop_with(stage: Stage, peer: Peer, kind: str) -> Outcome:
             Verdict.WARN,
             f"the server left {seconds(gone.took)} after {signal}, without a word on the "
             f"{kind} connection: its client learns of it with its next byte",
-            "a client waits on a connection that no longer exists, until its own timeout",
-            "accept what is in the queue, and close it, before the listener is closed",
+            "who opened it ahead of use sends its first request on it, and gets a reset",
+            NOT_DEFERRED if stage.known.deferred else ACCEPT_ALL,
             measured,
         )
     what = f"FIN{at(fin)} {seconds(between(told, fin))} after {signal}, all processes gone after "
@@ -100,11 +112,11 @@ async def stop_in_flight(stage: Stage) -> Outcome:
     if not await until(lambda: all(taken(peer) for peer, _ in clients), TAKEN):
         await stage.cut()
         busy = sum(taken(peer) for peer, _ in clients)
-        return Outcome(Verdict.SKIPPED, f"{stage.case}: the server takes {plural(busy, 'request')} at a time")
+        return Outcome(Verdict.SKIPPED, f"the server takes {plural(busy, 'request')} at a time")
     await asyncio.sleep(min(UNDER_WAY, under_way.seconds / 3) if not under_way.request.rest else UNDER_WAY)
     if any(asked.reply.complete for _, asked in clients):
         await stage.cut()
-        return Outcome(Verdict.INCONCLUSIVE, f"{stage.case}: the reply was there before the signal")
+        return Outcome(Verdict.INCONCLUSIVE, "the reply was there before the signal")
     told = stage.stop()
     if under_way.request.rest:
         await asyncio.sleep(HELD)
@@ -113,18 +125,14 @@ async def stop_in_flight(stage: Stage) -> Outcome:
                 await peer.finish(asked)
     gone = await leave(stage, told, [peer for peer, _ in clients])
     await stage.cut()
-    parts = [_answered(stage, told, peer, asked, under_way.reply) for peer, asked in clients]
+    parts = alike([_answered(stage, told, peer, asked, under_way.reply) for peer, asked in clients])
     if not gone.in_time:
         parts.append(
             Outcome(Verdict.FAIL, overstayed(stage, gone), HANGS, "leave when the last reply is out")
         )
-    outcome = together(alike(parts), **gone.measured)
+    outcome = together(parts, **gone.measured)
     case = stage.case.replace(" ", "_")
-    return replace(
-        outcome,
-        what=f"{stage.case}: {outcome.what}",
-        measured={f"{case}_{key}": value for key, value in outcome.measured.items()},
-    )
+    return replace(outcome, measured={f"{case}_{key}": value for key, value in outcome.measured.items()})
 
 
 def taken(peer: Peer) -> bool:
@@ -137,14 +145,15 @@ def _answered(stage: Stage, told: int, peer: Peer, asked: Asked, expected: Reply
     """One request that was under way at the stop, against the reply that it draws undisturbed."""
     seen, reply = peer.seen, peer.reply_seen(asked)
     end, rst, fin = seen.server_end, seen.server_rst, seen.server_fin
-    measured = {"reply": str(reply)}
+    measured: dict[str, Any] = {"reply": str(reply)}
     if not reply.complete or reply.status != expected.status:
-        how = "the connection is still open" if end is None else "RST" if end == rst else "FIN"
-        when = f" {seconds(between(told, end))} after {stage.plan.stop.name}" if end else ""
-        want = f" (undisturbed it draws {expected})"
-        return Outcome(
-            Verdict.FAIL, f"{reply}, then {how}{when}{want}", measured=measured, frames=frames(end)
-        )
+        how = "the connection is still open"
+        if end is not None:
+            took = between(told, end)
+            how = f"{'RST' if end == rst else 'FIN'} {soon(took)} after {stage.plan.stop.name}"
+            measured["cut_off_seconds"] = round(took, 6)
+        want = f"undisturbed it draws {expected}"
+        return Outcome(Verdict.FAIL, f"{reply}, then {how} ({want})", measured=measured, frames=frames(end))
     if rst is not None and (fin is None or rst.time_ns < fin.time_ns):
         return Outcome(
             Verdict.FAIL,
@@ -160,13 +169,13 @@ def _answered(stage: Stage, told: int, peer: Peer, asked: Asked, expected: Reply
     could_know = first is None or first.time_ns > told
     if stage.dialogue.protocol == "http" and not reply.last and could_know:
         last = seen.byte(len(seen.sent(by_client=False)) - 1, by_client=False)
-        later = f" {seconds(between(last, fin))} later" if last is not None else ""
+        took = between(last or fin, fin)
         return Outcome(
             Verdict.WARN,
-            f"{reply}, without Connection: close, and then FIN{later}",
+            f"{reply}, without Connection: close, and then FIN {soon(took)} behind it",
             "the client puts the connection back into its pool, and its next request meets the close",
             "say Connection: close in every reply from the stop signal on",
-            measured,
+            measured | {"closed_behind_seconds": round(took, 6)},
             frames(fin),
         )
     return Outcome(Verdict.PASS, f"{reply}, then FIN", measured=measured, frames=frames(fin))
