@@ -66,6 +66,28 @@ def test_the_page_has_each_complaint_without_what_only_its_capture_can_tell() ->
     assert {line.count("|") for line in table} == {len(CHECKS) + 2}
 
 
+def test_a_part_that_is_not_always_complained_of_says_how_often() -> None:
+    def half_close(**verdicts: str) -> dict[str, Any]:
+        report = found(half_close="warn")
+        (row,) = [row for row in report["checks"] if row["id"] == "half-close"]
+        row["parts"] = [
+            {"part": f"a {size} reply", "verdict": verdict, "what": f"{verdict} in round (frame 3)"}
+            for size, verdict in verdicts.items()
+        ]
+        return report
+
+    rounds = [half_close(slow="warn", large="pass"), half_close(slow="warn", large="warn")]
+    page = report.page([report.Standing(ROW, {}, rounds, "")], [])
+    assert "- **warn** half-close: a slow reply: warn in round; a large reply 1/2: warn in round\n" in page
+
+
+def test_a_note_says_why_there_is_nothing_to_ask() -> None:
+    row = ROW._replace(note="Nothing of it takes a while.")
+    assert "\n\nNothing of it takes a while.\n\n" in report.page(
+        [report.Standing(row, {}, [found()], "")], []
+    )
+
+
 def test_the_command_leaves_the_port_to_verify(tmp_path: Path) -> None:
     command = run.command_of(ROW, tmp_path)
     assert command == [str(tmp_path / "venv" / "bin" / "server"), "--port", "{port}"]

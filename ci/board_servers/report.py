@@ -79,20 +79,44 @@ def _told(one: Standing) -> list[str]:
     command = one.row.command.replace("{bin}/", "").replace("{python}", "python")
     many = "1 process" if first["processes"] == 1 else f"{first['processes']} processes"
     lines += [f"{made_of}; {many}; stop by {first['signal']}", "", f"    {command}", ""]
+    lines += [one.row.note, ""] if one.row.note else []
     told = [line for check in CHECKS for line in _complaints(one.reports, check)]
     return [*lines, *(told or ["Nothing to complain of."]), ""]
 
 
 def _complaints(reports: Sequence[dict[str, Any]], check: str) -> list[str]:
-    """A line for each verdict, in the words of the first round that had it; a skip where it varies."""
+    """A line for each verdict; a skip where it varies."""
     rows = [row for report in reports for row in report["checks"] if row["id"] == check]
     lines = []
     for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WARN, Verdict.SKIPPED):
         same = [row for row in rows if row["verdict"] == verdict]
         if same and (verdict is not Verdict.SKIPPED or len(same) < len(rows)):
             often = f" {len(same)}/{len(rows)}" if len(same) < len(rows) else ""
-            lines.append(f"- **{verdict}**{often} {check}: {_plain(same[0]['what'])}")
+            lines.append(f"- **{verdict}**{often} {check}: {_plain(_words(same))}")
     return lines
+
+
+def _words(rows: Sequence[dict[str, Any]]) -> str:
+    """What rounds with the same verdict say, in the words of the first.
+
+    Where the check has parts, each that was complained of, the worst first: in the words of the first round
+    that did, and how many of them did where it was not all.
+    """
+    heard: dict[tuple[Verdict, str], dict[int, list[str]]] = {}
+    for number, row in enumerate(rows):
+        for part in row.get("parts", ()):
+            if part["verdict"] in BAD:
+                key = Verdict(part["verdict"]), part.get("part", "")
+                heard.setdefault(key, {}).setdefault(number, []).append(part["what"])
+    if not all(name for _, name in heard):
+        heard.clear()
+    told = []
+    for verdict, name in sorted(heard, key=lambda key: list(Verdict).index(key[0]), reverse=True):
+        rounds = heard[verdict, name]
+        lesser = "" if verdict == rows[0]["verdict"] else f"{verdict}: "
+        often = f" {len(rounds)}/{len(rows)}" if len(rounds) < len(rows) else ""
+        told.append(f"{lesser}{name}{often}: {'; '.join(next(iter(rounds.values())))}")
+    return "; ".join(told) or str(rows[0]["what"])
 
 
 def _plain(text: str) -> str:

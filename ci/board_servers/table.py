@@ -20,6 +20,7 @@ class Configuration(NamedTuple):
     program   what is installed through apt-get as `debian`, and tells its version with `tells`
     python    a version of Python that must be there: ``3.12``
     options   more for `testbed verify`
+    note      why some checks have nothing to ask of it, where that is not plain
     """
 
     name: str
@@ -30,12 +31,15 @@ class Configuration(NamedTuple):
     tells: str = "-v"
     python: str = ""
     options: str = ""
+    note: str = ""
 
 
 HTTP: Final = "--slow-path /slow --large-path /large"
 """What is added for all that name no protocol of their own."""
 
-_GUNICORN: Final = "{bin}/gunicorn --bind 127.0.0.1:{port} --workers 2 --graceful-timeout 4 --keep-alive 3"
+_GUNICORN: Final = (
+    "{bin}/gunicorn --bind 127.0.0.1:{port} --workers 2 --timeout 3 --graceful-timeout 4 --keep-alive 3"
+)
 _NGINX: Final = "nginx -p . -c nginx.conf"
 _APACHE: Final = "sh -c 'RUN=$(mktemp -d) PAGES=$PWD/pages exec apache2 -DFOREGROUND -f $PWD/apache.conf'"
 
@@ -99,10 +103,13 @@ CONFIGURATIONS: Final = (
     ),
     Configuration(
         "redis", "redis-server --save '' --port {port} --timeout 3", program="redis-server",
-        debian="redis-server", options="--protocol tcp --request ping.redis --slow-request wait.redis",
+        debian="redis-server", options="--protocol tcp --request ping.redis --slow-request work.redis",
+        note="The request under way is a script that is at work for 1.5 s.  (A command that only waits, "
+        "such as BLPOP, has nothing to lose.)",
     ),
     Configuration(
         "memcached", "memcached -u nobody -l 127.0.0.1 -p {port} -o idle_timeout=3", program="memcached",
         debian="memcached", tells="-V", options="--protocol tcp --request version.memcached",
+        note="No request is under way at its stop: none of them takes a while.",
     ),
 )  # fmt: skip

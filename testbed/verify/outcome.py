@@ -155,8 +155,8 @@ def seconds(value: float) -> str:
 
 
 def soon(value: float) -> str:
-    """``at once``, or ``2.01 s``: what is the same from run to run reads the same."""
-    return "at once" if 0 <= value < AT_ONCE else seconds(value)
+    """``at once``, ``300 ms``, ``2 s``: what is the same from run to run reads the same."""
+    return "at once" if 0 <= value < AT_ONCE else seconds(round(value, 0 if value >= 1 else 1))
 
 
 def plural(count: int, thing: str, things: str = "") -> str:

@@ -97,6 +97,35 @@ def leave(connection):
 threads(socket.create_server(("127.0.0.1", PORT)), leave)
 """
 
+ONE_AT_A_TIME: Final = f"""{_COMMON}
+# serves one after the other, one request each, and gives nobody more than 1.5 s for it
+listener = socket.create_server(("127.0.0.1", PORT))
+while True:
+    connection, _ = listener.accept()
+    over, data, more = time.monotonic() + 1.5, b"", b"."
+    with connection, contextlib.suppress(TimeoutError):
+        while more and b"\\r\\n\\r\\n" not in data:
+            connection.settimeout(max(0.001, over - time.monotonic()))
+            data += (more := connection.recv(4096))
+        if more:
+            connection.sendall(OK)
+"""
+
+ONE_TURN_AT_A_TIME: Final = f"""{_COMMON}
+# accepts everybody, and takes 0.4 s for /slow, one after the other, whether or not its client is there
+turn = threading.Lock()
+
+def take_turns(connection):
+    with connection, contextlib.suppress(OSError):
+        while data := head(connection):
+            if data.startswith(b"GET /slow"):
+                with turn:
+                    time.sleep(0.4)
+            connection.sendall(OK)
+
+threads(socket.create_server(("127.0.0.1", PORT)), take_turns)
+"""
+
 SLOW_TO_ACCEPT: Final = f"""{_COMMON}
 # takes 0.4 s for each new connection, and ends one that is idle for 0.7 s
 def impatient(connection):

@@ -95,6 +95,18 @@ def test_who_is_in_use_is_ended_by_no_idle_timeout(server: str) -> None:
     assert not found.verdicts, found.said
 
 
+# ---- stalled-request
+
+
+def test_who_had_to_wait_for_the_stalled_is_told_for_how_long() -> None:
+    """Two have 1.5 s each, one after the other; who asked half a second after the first comes then."""
+    found = verified(python(servers.ONE_AT_A_TIME, idle=5.0), "stalled-request")
+    assert found.verdicts == {"stalled-request": Verdict.FAIL}, found.said
+    (result,) = found.results.values()
+    assert result.what.startswith("while 2 requests stalled, another client's (frame ")
+    assert ") was answered 2." in result.what
+
+
 # ---- early-reply
 
 
@@ -197,6 +209,14 @@ def test_a_new_workers_descriptors_are_no_leak() -> None:
     measured = result.telling.measured
     assert (measured["processes_compared"], measured["processes_started"]) == (3, 1)
     assert "in 3 processes (1 started meanwhile: not compared)" in result.what
+
+
+def test_who_works_for_one_after_the_other_leaks_nothing() -> None:
+    """Ten requests of 0.4 s, whose clients are gone: longer than its idle timeouts are waited for."""
+    found = verified(python(servers.ONE_TURN_AT_A_TIME, slow_path="/slow", idle=1.0), "descriptor-leak")
+    assert not found.verdicts, found.said
+    grown = found.results["descriptor-leak"].telling.measured["grown"]
+    assert grown["reset while the reply is due"] > 0, "they were at work"
 
 
 def test_a_preforked_servers_leak_is_one_whoever_came_meanwhile() -> None:

@@ -35,7 +35,15 @@ def test_seconds(value: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.0, "at once"), (0.0004, "at once"), (0.099, "at once"), (2.01, "2.01 s")]
+    ("value", "text"),
+    [
+        (0.0, "at once"),
+        (0.0004, "at once"),
+        (0.099, "at once"),
+        (0.31, "300 ms"),
+        (2.26, "2 s"),
+        (2.24, "2 s"),
+    ],
 )
 def test_what_is_the_same_from_run_to_run_reads_the_same(value: float, text: str) -> None:
     assert soon(value) == text

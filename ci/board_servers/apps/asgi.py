@@ -17,7 +17,8 @@ async def app(scope, receive, send):
     if message["type"] == "http.disconnect":
         return
     path = scope["path"]
-    await asyncio.sleep(pages.seconds(path))
+    if seconds := pages.seconds(path):
+        await asyncio.sleep(seconds)
     body = pages.body(path)
     length = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": length})

@@ -8,7 +8,7 @@ _LARGE = b"x" * (1 << 20)
 
 
 def seconds(path: str) -> float:
-    """How long the page takes."""
+    """How long the page takes; one that takes nothing is to be answered without waiting for anything."""
     return SLOW_SECONDS if path == "/slow" else 0.0
 
 

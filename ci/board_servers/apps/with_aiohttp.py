@@ -9,7 +9,8 @@ from aiohttp import web
 
 async def page(request):
     await request.read()
-    await asyncio.sleep(pages.seconds(request.path))
+    if seconds := pages.seconds(request.path):
+        await asyncio.sleep(seconds)
     return web.Response(body=pages.body(request.path))
 
 

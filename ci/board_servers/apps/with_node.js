@@ -5,14 +5,13 @@ const http = require('http');
 const large = Buffer.alloc(1 << 20, 'x');
 const server = http.createServer({ connectionsCheckingInterval: 1000 }, (request, response) => {
   request.resume().on('end', () => {
-    setTimeout(
-      () => response.end(request.url === '/large' ? large : 'hello\n'),
-      request.url === '/slow' ? 2000 : 0
-    );
+    const answer = () => response.end(request.url === '/large' ? large : 'hello\n');
+    if (request.url === '/slow') setTimeout(answer, 2000);
+    else answer();
   });
 });
 server.keepAliveTimeout = 2000; // and a second of its own: keepAliveTimeoutBuffer
 server.headersTimeout = 3000;
-server.requestTimeout = 30000;
+server.requestTimeout = 3000;
 server.listen(Number(process.env.PORT), '127.0.0.1');
 if (process.argv[2] === 'graceful') process.on('SIGTERM', () => server.close());

@@ -12,5 +12,6 @@ app.config.update(KEEP_ALIVE_TIMEOUT=3, REQUEST_TIMEOUT=3, GRACEFUL_SHUTDOWN_TIM
 @app.route("/<path:path>", methods=["GET", "POST"])
 @app.route("/", methods=["GET", "POST"], name="root")
 async def page(request, path=""):
-    await asyncio.sleep(pages.seconds("/" + path))
+    if seconds := pages.seconds("/" + path):
+        await asyncio.sleep(seconds)
     return response.raw(pages.body("/" + path))

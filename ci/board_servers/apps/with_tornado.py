@@ -10,7 +10,8 @@ from tornado import web
 
 class Page(web.RequestHandler):
     async def get(self):
-        await asyncio.sleep(pages.seconds(self.request.path))
+        if seconds := pages.seconds(self.request.path):
+            await asyncio.sleep(seconds)
         self.write(pages.body(self.request.path))
 
     post = get

@@ -12,17 +12,20 @@ class Page(resource.Resource):
 
     def render_GET(self, request):
         path = request.path.decode()
-        request.notifyFinish().addErrback(lambda reason: None)
-        reactor.callLater(pages.seconds(path), self.answer, request, pages.body(path))
+        body = pages.body(path)
+        seconds = pages.seconds(path)
+        if not seconds:
+            return body
+        answering = reactor.callLater(seconds, self.answer, request, body)
+        request.notifyFinish().addErrback(lambda reason: answering.cancel())
         return server.NOT_DONE_YET
 
     render_POST = render_GET
 
     def answer(self, request, body):
-        if request.channel is not None:
-            request.setHeader("Content-Length", str(len(body)))
-            request.write(body)
-            request.finish()
+        request.setHeader("Content-Length", str(len(body)))
+        request.write(body)
+        request.finish()
 
 
 reactor.listenTCP(int(os.environ["PORT"]), server.Site(Page(), timeout=3), interface="127.0.0.1")

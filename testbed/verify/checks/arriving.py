@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import Final
 
-from ..outcome import Outcome, Verdict, alike, seconds, together
+from ..outcome import Outcome, Verdict, alike, seconds, soon, together
 from ..peer import Asked, Peer
 from ..replies import Reply
 from ..seen import at, between, frames
@@ -81,7 +81,7 @@ def _came_late(stage: Stage, peer: Peer, asked: Asked | None) -> Outcome:
     how = "never answered" if end is None else "reset" if end == rst else "closed"
     return Outcome(
         Verdict.FAIL,
-        f"accepted and {how}, with {reply} for an answer",
+        f"accepted and {how}{f', with {reply} for an answer' if reply.size else ''}",
         measured={"dropped": True},
         frames=frames(end),
     )
@@ -131,10 +131,14 @@ def _was_queued(stage: Stage, told: int, kind: str, peer: Peer, asked: Asked) ->
     if reply.complete and (rst is None or rst != end):
         return Outcome(Verdict.PASS, str(reply), measured={key: "answered"}, frames=frames(taken))
     how = "nothing" if end is None else ("RST" if end == rst else "FIN") + at(end)
-    after = f" {seconds(between(told, end))} after {stage.plan.stop.name}" if end else ""
+    took = between(told, end) if end else None
+    after = "" if took is None else f" {soon(took)} after {stage.plan.stop.name}"
     known = f"acknowledged by the server's kernel{at(taken)}" if taken else "there before the signal"
     what = f"{known}, drew {reply}, then {how}{after}"
-    measured = {key: "reset" if end is not None and end == rst else "closed" if end else "unanswered"}
+    measured = {
+        key: "reset" if end is not None and end == rst else "closed" if end else "unanswered",
+        f"{key}_seconds": None if took is None else round(took, 6),
+    }
     if reused and end is not None:
         return Outcome(
             Verdict.WARN,

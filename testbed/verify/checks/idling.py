@@ -27,8 +27,8 @@ AFTER: Final = 0.004
 """Seconds after it at which the last of them asks."""
 
 COARSE: Final = 1.2
-"""Seconds before it, or after it, where all of them came too late, or too early: servers look at their clocks
-as seldom as once a second, and a busy machine delays a client."""
+"""Seconds before it and after it over which as many more are spread where all came too late, or too early:
+servers look at their clocks as seldom as once a second, and a busy machine delays a client."""
 
 EARLY: Final = 0.03
 """Seconds before the first of them asks from which the server is watched."""
@@ -144,10 +144,8 @@ async def idle_race(stage: Stage) -> Outcome:
         peer.close()
     soonest, latest = min(fired), max(fired)
     late, waits = await _race(stage, soonest - BEFORE, latest + AFTER)
-    if not any(racer.open for racer in late):
-        late, waits = await _race(stage, soonest - COARSE, latest + AFTER)
-    elif all(racer.asked.reply.complete for racer in late):
-        late, waits = await _race(stage, soonest - BEFORE, latest + COARSE)
+    if not any(racer.open for racer in late) or all(racer.asked.reply.complete for racer in late):
+        late, waits = await _race(stage, soonest - COARSE, latest + COARSE)
     await stage.cut()
     return _raced(sum(fired) / len(fired), waits, late)
 
@@ -372,7 +370,7 @@ CHECKS: Final = (
         question="What becomes of a request that is sent just as the idle timeout fires?",
         does=f"{PROBES} idle clients find out when it fires; {RACERS} others ask in the tenth of a "
         "second before it, most in its last milliseconds; where all came too late or too early, "
-        f"{RACERS} more ask up to {COARSE:g} s sooner or later",
+        f"{RACERS} more ask up to {COARSE:g} s sooner and later",
         measures="requests answered, sent after the close, and taken but closed upon; the widest gap of "
         "those",
         passes=f"some answered, some after the close; gaps up to {WIDE * 1000:g} ms, and as long as the "

@@ -254,6 +254,8 @@ async def stalled_request(stage: Stage) -> Outcome:
     served = await other[0].replied(other[1], NOTICED * 4) if other is not None else True
     everyone = [*stalled.values(), *([dripping] if dripping else [])]
     await until(lambda: all(peer.ended for peer in everyone), stage.plan.idle)
+    if other is not None and not served:  # what was the matter with it is over, and it may have its turn
+        await other[0].replied(other[1], NOTICED * 4)
     if drip is not None:
         drip.cancel()
     await stage.cut()
