@@ -81,22 +81,6 @@ threads(socket.create_server(("127.0.0.1", PORT)), keep)
 """
 
 
-LEAVES_AT_EOF: Final = f"""{_COMMON}
-# answers at once, but /slow after a second, and not at all who has sent FIN by then
-def leave(connection):
-    with connection:
-        while data := head(connection):
-            if data.startswith(b"GET /slow"):
-                connection.settimeout(1)
-                with contextlib.suppress(TimeoutError):
-                    if not connection.recv(1, socket.MSG_PEEK):
-                        return
-                connection.settimeout(None)
-            connection.sendall(OK)
-
-threads(socket.create_server(("127.0.0.1", PORT)), leave)
-"""
-
 ONE_AT_A_TIME: Final = f"""{_COMMON}
 # serves one after the other, one request each, and gives nobody more than 1.5 s for it
 listener = socket.create_server(("127.0.0.1", PORT))
@@ -184,6 +168,27 @@ listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 listener.bind(("127.0.0.1", PORT))
 listener.listen()
 threads(listener, refuse)
+"""
+
+
+def at_eof(does: str) -> str:
+    """Answers at once, but /slow after a second; it `does` that instead for who has sent FIN by then."""
+    return f"""{_COMMON}
+BAD = b"HTTP/1.1 400 Bad Request\\r\\nContent-Length: 0\\r\\n\\r\\n"
+
+def serve_slowly(connection):
+    with connection:
+        while data := head(connection):
+            if data.startswith(b"GET /slow"):
+                connection.settimeout(1)
+                with contextlib.suppress(TimeoutError):
+                    if not connection.recv(1, socket.MSG_PEEK):
+                        {does}
+                        return
+                connection.settimeout(None)
+            connection.sendall(OK)
+
+threads(socket.create_server(("127.0.0.1", PORT)), serve_slowly)
 """
 
 

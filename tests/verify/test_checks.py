@@ -72,12 +72,19 @@ def test_who_was_not_handed_a_connection_cannot_close_it() -> None:
 # ---- half-close
 
 
-def test_each_reply_that_is_cut_off_is_told_and_all_are_kept() -> None:
-    """The slow one is cut off, the short one comes in full: the words tell the one, the parts both."""
-    found = verified(python(servers.LEAVES_AT_EOF, slow_path="/slow"), "half-close")
+@pytest.mark.parametrize(
+    ("does", "words"),
+    [
+        ("pass", "a slow reply: nothing, then FIN at once after the client's (frames "),
+        ("connection.sendall(BAD)", "a slow reply: 400 with 0 bytes of body, but undisturbed 200 (frame "),
+    ],
+)
+def test_a_reply_that_is_not_given_is_told_and_all_are_kept(does: str, words: str) -> None:
+    """The slow one is not given, the short one comes in full: the words tell the one, the parts both."""
+    found = verified(python(servers.at_eof(does), slow_path="/slow"), "half-close")
     assert found.verdicts == {"half-close": Verdict.WARN}, found.said
     (result,) = found.results.values()
-    assert result.what.startswith("a slow reply: nothing, then FIN at once after the client's (frames ")
+    assert result.what.startswith(words)
     assert {leaf.part: leaf.verdict for leaf in result.telling.leaves} == {
         "a short reply": Verdict.PASS,
         "a slow reply": Verdict.WARN,

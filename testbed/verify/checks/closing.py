@@ -10,6 +10,7 @@ from typing import Final
 from ..dialogue import UPLOAD_SIZE
 from ..outcome import Outcome, Verdict, seconds, soon, together
 from ..peer import Asked, Peer
+from ..replies import Reply
 from ..seen import at, between, frames
 from ..stage import Stage
 from ..target import processor_waits
@@ -126,29 +127,32 @@ def _closed_back(stage: Stage, key: str, peer: Peer, held: str) -> Outcome:
 
 
 async def half_close(stage: Stage) -> Outcome:
-    tries = [("a short reply", stage.dialogue.request, SHORT)]
-    under_way = stage.known.under_way
-    if under_way is not None and not under_way.request.rest:
-        tries.append(("a slow reply", under_way.request, SHORT + under_way.seconds))
-    if stage.dialogue.large is not None:
-        tries.append(("a large reply", stage.dialogue.large, SHORT))
-    asked: list[tuple[str, Peer, Asked]] = []
-    for kind, request, _ in tries:
-        assert request is not None  # the check needs one
+    dialogue, known = stage.dialogue, stage.known
+    assert dialogue.request is not None  # the check needs one
+    tries, longest = [("a short reply", dialogue.request, known.reply)], SHORT
+    if known.under_way is not None and not known.under_way.request.rest:
+        tries.append(("a slow reply", known.under_way.request, known.under_way.reply))
+        longest += known.under_way.seconds
+    if dialogue.large is not None:
+        tries.append(("a large reply", dialogue.large, None))
+    asked: list[tuple[str, Peer, Asked, Reply | None]] = []
+    for kind, request, expected in tries:
         peer = await stage.connect()
         peer.cork()
-        asked.append((kind, peer, await stage.asked(peer, request)))
+        asked.append((kind, peer, await stage.asked(peer, request), expected))
         peer.half_close()
-    longest = max(within for *_, within in tries)
-    answered = await until(lambda: all(one.reply.complete or peer.ended for _, peer, one in asked), longest)
+    answered = await until(
+        lambda: all(one.reply.complete or peer.ended for _, peer, one, _ in asked), longest
+    )
     if not answered:
-        await until(lambda: all(peer.ended for _, peer, _ in asked), stage.plan.idle)
-    await until(lambda: all(peer.ended for _, peer, _ in asked), SHORT)
+        await until(lambda: all(peer.ended for _, peer, *_ in asked), stage.plan.idle)
+    await until(lambda: all(peer.ended for _, peer, *_ in asked), SHORT)
     await stage.cut()
-    return together([replace(_half_closed(kind, peer, one), part=kind) for kind, peer, one in asked])
+    return together([replace(_half_closed(*row), part=row[0]) for row in asked])
 
 
-def _half_closed(kind: str, peer: Peer, asked: Asked) -> Outcome:
+def _half_closed(kind: str, peer: Peer, asked: Asked, expected: Reply | None) -> Outcome:
+    """The reply to a request with a FIN behind it; undisturbed it is `expected`, where that is known."""
     seen, reply = peer.seen, peer.reply_seen(asked)
     ours, end, rst = seen.client_fin, seen.server_end, seen.server_rst
     name = kind.removeprefix("a ").replace(" ", "_")
@@ -161,6 +165,13 @@ def _half_closed(kind: str, peer: Peer, asked: Asked) -> Outcome:
             "close() without SO_LINGER {1, 0}",
             measured,
             frames(ours, rst),
+        )
+    if reply.complete and expected is not None and reply.status != expected.status:
+        return Outcome(
+            Verdict.WARN,
+            f"{reply}, but undisturbed {expected.status}{at(ours)}",
+            measured=measured,
+            frames=frames(ours, end),
         )
     if reply.complete:
         return Outcome(Verdict.PASS, f"{reply}, in full", measured=measured, frames=frames(ours, end))
@@ -307,8 +318,8 @@ CHECKS: Final = (
         "large one",
         measures="the reply as the wire carries it, and how the connection ends",
         passes="the reply in full",
-        warns="cut off by a close: allowed (RFC 1122, 4.2.2.13), and a policy of many servers, but clients "
-        "that half-close (nc, some proxies) get nothing",
+        warns="cut off by a close, or another status: allowed (RFC 1122, 4.2.2.13), and a policy of many "
+        "servers, but clients that half-close (nc, some proxies) do not get their reply",
         fails="neither a full reply nor a close; or RST behind the reply",
         informs="",
         source="RFC 9293, 3.6 and 3.6.1; RFC 1122, 4.2.2.13",
