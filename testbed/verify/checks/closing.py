@@ -169,7 +169,7 @@ def _half_closed(kind: str, peer: Peer, asked: Asked, expected: Reply | None) ->
     if reply.complete and expected is not None and reply.status != expected.status:
         return Outcome(
             Verdict.WARN,
-            f"{reply}, but undisturbed {expected.status}{at(ours)}",
+            f"{reply} instead of {expected}{at(ours)}",
             measured=measured,
             frames=frames(ours, end),
         )

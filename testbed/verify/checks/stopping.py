@@ -152,8 +152,8 @@ def _answered(stage: Stage, told: int, peer: Peer, asked: Asked, expected: Reply
             took = between(told, end)
             how = f"{'RST' if end == rst else 'FIN'} {soon(took)} after {stage.plan.stop.name}"
             measured["cut_off_seconds"] = round(took, 6)
-        want = f"undisturbed it draws {expected}"
-        return Outcome(Verdict.FAIL, f"{reply}, then {how} ({want})", measured=measured, frames=frames(end))
+        what = f"{reply} instead of {expected}, then {how}"
+        return Outcome(Verdict.FAIL, what, measured=measured, frames=frames(end))
     if rst is not None and (fin is None or rst.time_ns < fin.time_ns):
         return Outcome(
             Verdict.FAIL,
