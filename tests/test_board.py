@@ -23,7 +23,7 @@ def found(**verdicts: str) -> dict[str, Any]:
         {
             "id": name,
             "verdict": verdicts.get(name.replace("-", "_"), "pass"),
-            "what": "process 12 (x) kept | it (frames 3, 4)",
+            "what": "process 12 (x: y) kept | it (frames 3, 4), and 13 (z)",
         }
         for name in CHECKS
     ]
@@ -55,7 +55,7 @@ def test_a_cell_says_how_often_where_it_varies() -> None:
 def test_the_page_has_each_complaint_without_what_only_its_capture_can_tell() -> None:
     standing = report.Standing(ROW, {"server": "1.2"}, [found(), found(kill="warn")], "")
     page = report.page([standing, report.Standing(ROW._replace(name="gone"), {}, (), "no such thing")], [])
-    assert "- **warn** 1/2 kill: (x) kept \\| it" in page
+    assert "- **warn** 1/2 kill: x: y kept \\| it, and z\n" in page
     assert "server 1.2; 1 process; stop by SIGTERM" in page
     assert "    server --port {port}" in page
     assert "skipped" not in page, "a check that never applies is no complaint"

@@ -14,7 +14,7 @@ from .table import Configuration
 
 BAD = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WARN)
 _FRAMES = re.compile(r" \(frames? [\d, ]+\)")
-_IDS = re.compile(r"process \d+ |\b\d+ (?=\([\w. -]+\))")
+_PROCESS = re.compile(r"\b(?:process )?\d+ \(([^()]+)\)")
 
 
 class Standing(NamedTuple):
@@ -121,7 +121,7 @@ def _words(rows: Sequence[dict[str, Any]]) -> str:
 
 def _plain(text: str) -> str:
     """Without what only the captures of that round can tell: frame numbers, process ids."""
-    text = _IDS.sub("", _FRAMES.sub("", text))
+    text = _PROCESS.sub(r"\1", _FRAMES.sub("", text))
     return re.sub(r"([\\`*_\[\]<>|&])", r"\\\1", text)
 
 

@@ -61,11 +61,6 @@ class Outcome:
         """What happened, behind the name of its part."""
         return f"{self.part}: {self.what}" if self.part else self.what
 
-    def to_json(self) -> dict[str, Any]:
-        """A row of ``parts`` in ``testbed.verify/1``."""
-        row = {"verdict": str(self.verdict), "what": self.what, "frames": list(self.frames)}
-        return {"part": self.part, **row} if self.part else row
-
     @property
     def leaves(self) -> tuple[Outcome, ...]:
         """Its parts and their parts, each with the whole name of its part; itself where it has none."""
@@ -74,6 +69,11 @@ class Outcome:
             for one in self.parts
             for leaf in one.leaves
         ) or (self,)
+
+    def to_json(self) -> dict[str, Any]:
+        """A row of ``parts`` in ``testbed.verify/1``."""
+        row = {"verdict": str(self.verdict), "what": self.what, "frames": list(self.frames)}
+        return {"part": self.part, **row} if self.part else row
 
 
 AT_ONCE: Final = 0.1

@@ -79,12 +79,8 @@ def _came_late(stage: Stage, peer: Peer, asked: Asked | None) -> Outcome:
             frames(end),
         )
     how = "never answered" if end is None else "reset" if end == rst else "closed"
-    return Outcome(
-        Verdict.FAIL,
-        f"accepted and {how}{f', with {reply} for an answer' if reply.size else ''}",
-        measured={"dropped": True},
-        frames=frames(end),
-    )
+    drew = f", with {reply} for an answer" if reply.size else ""
+    return Outcome(Verdict.FAIL, f"accepted and {how}{drew}", measured={"dropped": True}, frames=frames(end))
 
 
 # ---- stop-queued
