@@ -53,12 +53,8 @@ async def close_back(stage: Stage) -> Outcome:
     await until(lambda: all(peer.kernel is None for peer in peers.values() if peer.ended), PROMPT)
     held = {kind: _holding(stage, peer) for kind, peer in peers.items()}
     await stage.cut()
-    return together(
-        [
-            replace(_closed_back(stage, kind, peer, held[kind]), part=f"{kind} connection")
-            for kind, peer in peers.items()
-        ]
-    )
+    parts = {kind: _closed_back(stage, kind, peer, held[kind]) for kind, peer in peers.items()}
+    return together([replace(part, part=f"{kind} connection") for kind, part in parts.items()])
 
 
 def _holding(stage: Stage, peer: Peer) -> str:

@@ -70,9 +70,8 @@ async def idle_timeout(stage: Stage) -> Outcome:
     await until(all_over, stage.plan.idle)
     await until(lambda: all(peer.kernel is None for peer in peers.values() if peer.ended), SETTLED)
     await stage.cut()
-    return together(
-        [replace(_timed_out(stage, kind, peer), part=f"{kind} connection") for kind, peer in peers.items()]
-    )
+    parts = {kind: _timed_out(stage, kind, peer) for kind, peer in peers.items()}
+    return together([replace(part, part=f"{kind} connection") for kind, part in parts.items()])
 
 
 def _timed_out(stage: Stage, kind: str, peer: Peer) -> Outcome:
@@ -116,14 +115,12 @@ async def idle_race(stage: Stage) -> Outcome:
     if not good:
         await stage.cut()
         end = control.seen.server_end
-        how = (
-            "nothing more" if end is None else ("RST" if end == control.seen.server_rst else "FIN") + at(end)
-        )
+        reset = end is not None and end == control.seen.server_rst
+        how = "nothing more" if end is None else ("RST" if reset else "FIN") + at(end)
         return Outcome(
             Verdict.FAIL,
             f"a second request {seconds(CONTROL)} after the first one's reply drew "
-            f"{control.reply_seen(again)}, "
-            f"then {how}",
+            f"{control.reply_seen(again)}, then {how}",
             "the server says that it keeps the connection, and loses each client's second request",
             "read and answer on every connection that is kept; else say Connection: close",
             {"second_request": "lost"},
@@ -136,8 +133,7 @@ async def idle_race(stage: Stage) -> Outcome:
         return Outcome(
             Verdict.INFO,
             f"no idle timeout within {seconds(stage.plan.idle)}; a request {seconds(CONTROL)} after a "
-            "reply was "
-            "answered",
+            "reply was answered",
             measured={"second_request": "answered", "timeout_seconds": None},
         )
     for peer in probes:
@@ -371,8 +367,7 @@ CHECKS: Final = (
         does=f"{PROBES} idle clients find out when it fires; {RACERS} others ask in the tenth of a "
         "second before it, most in its last milliseconds; where all came too late or too early, "
         f"{RACERS} more ask up to {COARSE:g} s sooner and later",
-        measures="requests answered, sent after the close, and taken but closed upon; the widest gap of "
-        "those",
+        measures="requests answered, sent after the close, and taken but closed upon; their widest gap",
         passes=f"some answered, some after the close; gaps up to {WIDE * 1000:g} ms, and as long as the "
         "server waited for a processor, are the race that no server wins. All of one kind is inconclusive: "
         "none came near the close",
@@ -383,8 +378,7 @@ CHECKS: Final = (
         source="RFC 9112, 9.5 and 9.3.1",
         hurts="502s at a proxy whose own idle timeout is longer: it cannot know whether a POST was executed",
         change="look for a request once more before closing; announce Keep-Alive: timeout=N; let the "
-        "proxy's timeout "
-        "be the shorter one",
+        "proxy's timeout be the shorter one",
         perform=idle_race,
         needs=(Need.REQUEST, Need.KEEPS),
         waits=lambda plan, survey: 1.5 * plan.idle,
