@@ -98,7 +98,7 @@ def _psutil() -> Outcome:
     except ImportError as error:
         return Outcome(False, str(error), "install it: pip install 'psutil>=6.0'")
     except psutil.Error as error:
-        return Outcome(False, str(error), private.REMEDY)
+        return Outcome(False, str(error), private.remedy())
     return Outcome(True, f"{psutil.__version__}, {rows} TCP sockets in this network")
 
 

@@ -1,7 +1,10 @@
+import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +62,39 @@ def test_where_no_network_can_be_had_the_remedy_says_how(monkeypatch: pytest.Mon
     for name in ("netns", "capture"):
         assert not found[name].available
         assert "docker run --cap-add NET_RAW --cap-add NET_ADMIN --cap-add SYS_ADMIN" in found[name].remedy
+
+
+def examined(*before: str) -> dict[str, dict[str, Any]]:
+    """What the command finds, with these words before it."""
+    command = [*before, sys.executable, "-m", "testbed", "doctor", "--json"]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    return {row["name"]: row for row in json.loads(done.stdout)["capabilities"]}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root, to have less than it has")
+@pytest.mark.parametrize("less", ["-sys_admin", "-net_admin,-net_raw", "-sys_admin,-net_admin,-net_raw"])
+def test_a_root_that_lacks_capabilities_has_them_in_a_user_namespace(less: str) -> None:
+    """tcpdump among them: as root it calls setgroups(2), which most user namespaces refuse."""
+    found = examined("setpriv", "--bounding-set", less)
+    if not found["netns"]["available"]:
+        pytest.skip(f"{found['netns']['detail']}; {found['netns']['remedy']}")
+    assert found["netns"]["detail"] == "in a user namespace"
+    assert "1 of 1 packet captured" in found["capture"]["detail"]
+    assert found["hosts"]["available"]
+
+
+def test_a_root_that_can_have_none_is_told_what_it_lacks() -> None:
+    """As in a container; here one whose user namespaces are used up."""
+    container = ["unshare", "--user", "--map-root-user"]
+    if subprocess.run([*container, "true"], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("no user namespaces here")
+    used_up = 'echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --bounding-set -sys_admin "$@"'
+    found = examined(*container, "sh", "-c", used_up, "sh")
+    for name in ("netns", "capture", "hosts"):
+        assert not found[name]["available"]
+        assert "give root CAP_SYS_ADMIN" in found[name]["remedy"]
+        assert "user.max_user_namespaces" in found[name]["remedy"]
+        assert found[name]["remedy"].endswith("docker run --cap-add SYS_ADMIN")
 
 
 def test_an_ordinary_user_is_told_who_may_trace() -> None:

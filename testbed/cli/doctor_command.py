@@ -24,11 +24,14 @@ def command(as_json: bool) -> int:
         return 0
     out = console()
     wide = max(len(c.name) for c in found)
+    told: dict[str, str] = {}
     for capability in found:
         mark, style = ("yes", "green") if capability.available else ("no ", "yellow")
         out.print(Text.assemble((mark, style), f"  {capability.name:{wide}}  {capability.detail}"))
         if not capability.available:
-            for label, text in (("without it", capability.without), ("remedy", capability.remedy)):
+            first = told.setdefault(capability.remedy, capability.name)
+            remedy = capability.remedy if first == capability.name else f"as of {first}"
+            for label, text in (("without it", capability.without), ("remedy", remedy)):
                 out.print(Text(f"     {'':{wide}}  {label}: {text}"))
     out.print()
     out.print(verdict(found))

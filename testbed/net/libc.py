@@ -110,6 +110,20 @@ def _prctl(option: int, second: int, third: int = 0) -> None:
     _call("prctl", ctypes.c_int(option), unsigned(second), unsigned(third), unsigned(0), unsigned(0))
 
 
+def _capabilities() -> tuple[ctypes.Array[ctypes.c_uint32], ctypes.Array[ctypes.c_uint32]]:
+    """The calling thread's, by capget(2): effective, permitted, inheritable; low, then high words."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)()
+    _call("capget", header, data)
+    return header, data
+
+
+def has_capability(capability: int) -> bool:
+    """Whether the calling thread has it, effective."""
+    word, bit = divmod(capability, 32)
+    return bool(_capabilities()[1][3 * word] >> bit & 1)
+
+
 def keep_capabilities(capabilities: Iterable[int]) -> None:
     """Make `capabilities`, which must be permitted, ambient: programs started from here hold them too.
 
@@ -117,9 +131,7 @@ def keep_capabilities(capabilities: Iterable[int]) -> None:
     a network that this very process made (capabilities(7), "Transformation of capabilities").
     """
     wanted = tuple(capabilities)
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    data = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; low and then high words
-    _call("capget", header, data)
+    header, data = _capabilities()
     for capability in wanted:
         word, bit = divmod(capability, 32)
         data[3 * word + 2] |= 1 << bit

@@ -3,8 +3,9 @@
     enter_private_network()   the whole process, at its start, for good
     with PrivateNetwork():    this thread, and back again
 
-Root unshares the network.  An ordinary user unshares a user namespace with it, in which its own
-uid stays what it is and a few capabilities are kept through exec, so that tcpdump may capture
+Root unshares the network.  An ordinary user, or a root that lacks capabilities, unshares a user
+namespace with it, in which its own uid stays what it is and a few capabilities are kept through exec, so
+that tcpdump may capture
 (user_namespaces(7), capabilities(7)).  Some systems let unshare(2) succeed and deny the
 capabilities (Ubuntu 24.04's AppArmor), so whether it works is found by doing it: `lo` is raised
 and a packet socket opened.
@@ -17,13 +18,14 @@ import errno
 import os
 import socket
 import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from ..errors import CapabilityError, UsageError
 from . import libc, links, sysctl
-from .child import Outcome, tried_in_child
+from .child import Outcome, fork, tried_in_child
 
 KEPT_CAPABILITIES: Final = (
     libc.CAP_NET_BIND_SERVICE,
@@ -34,17 +36,20 @@ KEPT_CAPABILITIES: Final = (
 
 APPARMOR_SETTING: Final = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 
-REMEDY: Final = (
-    "run as root (sudo), or in a container: "
-    "docker run --cap-add NET_RAW --cap-add NET_ADMIN --cap-add SYS_ADMIN"
-)
+ROOTS_CAPABILITIES: Final = {
+    "NET_RAW": libc.CAP_NET_RAW,
+    "NET_ADMIN": libc.CAP_NET_ADMIN,
+    "SYS_ADMIN": libc.CAP_SYS_ADMIN,
+}
+"""Without user namespaces it takes these, which a container's root often lacks; as docker calls them."""
 
 
 def enter_private_network(*, mtu: int = 1500) -> None:
     """Put this process into a private network, for good; what it starts later is in it too.
 
-    Call it first thing.  As an ordinary user the process must have one thread only; as root, threads
-    that run already stay where they were.  `mtu` is that of `lo`, in bytes; no packet is larger.
+    Call it first thing.  As an ordinary user, or a root that lacks capabilities, the process must have one
+    thread only; as root, threads that run already stay where they were.  `mtu` is that of `lo`, in bytes; no
+    packet is larger.
 
     Error handling: CapabilityError with a remedy when this user may not; the process is then still
     where it was.
@@ -53,13 +58,13 @@ def enter_private_network(*, mtu: int = 1500) -> None:
     _check_mtu(mtu)
     home = _open_network()
     try:
-        libc.unshare(libc.CLONE_NEWNET)
-    except PermissionError:
-        _enter_user_namespace(mtu)
+        if _lacking():
+            _enter_user_namespace(mtu)
+        else:
+            libc.unshare(libc.CLONE_NEWNET)
+            _furnish_or_return(home, mtu)
     except OSError as error:
         raise _refused(error) from None
-    else:
-        _furnish_or_return(home, mtu)
     finally:
         os.close(home)
 
@@ -90,7 +95,7 @@ class PrivateNetwork:
             except PermissionError as error:
                 raise CapabilityError(
                     f"a private network of its own is refused to this process ({error.strerror})",
-                    f"start it inside one: testbed exec -- COMMAND; or {REMEDY}",
+                    f"start it inside one: testbed exec -- COMMAND; or {remedy()}",
                 ) from None
             except OSError as error:
                 raise _refused(error) from None
@@ -190,15 +195,44 @@ def _enter_user_namespace(mtu: int) -> None:
 def _become_user_namespace(mtu: int) -> None:
     uid, gid = os.geteuid(), os.getegid()
     try:
-        libc.unshare(libc.CLONE_NEWUSER | libc.CLONE_NEWNET)
-        # user_namespaces(7): without privilege one's own id only, and groups only after "deny"
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
-        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+        with _mapped_from_outside(uid, gid) if uid == 0 else contextlib.nullcontext():
+            libc.unshare(libc.CLONE_NEWUSER | libc.CLONE_NEWNET)
+        if not Path("/proc/self/gid_map").read_text():
+            # user_namespaces(7): without privilege one's own id only, and groups only after "deny"
+            Path("/proc/self/setgroups").write_text("deny")
+            Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+        if not Path("/proc/self/uid_map").read_text():
+            Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
         libc.keep_capabilities(KEPT_CAPABILITIES)
     except OSError as error:
         raise _refused(error) from None
     _furnish(mtu)
+
+
+@contextlib.contextmanager
+def _mapped_from_outside(uid: int, gid: int) -> Iterator[None]:
+    """Have a child that stays outside map this process's ids once it is in its user namespace.
+
+    Where root lacks no more than CAP_SYS_ADMIN, the child may do so and leave setgroups(2) allowed, which
+    tcpdump calls whenever it is root (its droproot).
+    """
+    reading, writing = os.pipe()
+    process, child = os.getpid(), fork()
+    if child == 0:
+        try:
+            os.close(writing)
+            if os.read(reading, 1):
+                Path(f"/proc/{process}/gid_map").write_text(f"{gid} {gid} 1")
+                Path(f"/proc/{process}/uid_map").write_text(f"{uid} {uid} 1")
+        finally:
+            os._exit(0)  # what it could not map is left to the process itself
+    os.close(reading)
+    try:
+        yield
+        os.write(writing, b".")
+    finally:
+        os.close(writing)
+        os.waitpid(child, 0)
 
 
 def _refused(error: OSError) -> CapabilityError:
@@ -207,15 +241,37 @@ def _refused(error: OSError) -> CapabilityError:
     )
 
 
+def remedy() -> str:
+    """Who may have a private network, for one who may not: root is not told to become root."""
+    if os.geteuid() != 0:
+        return f"run as root (sudo), or in a container: {_docker_run(ROOTS_CAPABILITIES)}"
+    lacking = _lacking()
+    if not lacking:
+        return f"let it make namespaces, in a container: {_docker_run(ROOTS_CAPABILITIES)}, or --privileged"
+    names = " and ".join(f"CAP_{name}" for name in lacking)
+    return f"give root {names}, which it lacks here; in a container: {_docker_run(lacking)}"
+
+
+def _lacking() -> list[str]:
+    """Of `ROOTS_CAPABILITIES`, those that this thread has not."""
+    return [name for name, number in ROOTS_CAPABILITIES.items() if not libc.has_capability(number)]
+
+
+def _docker_run(capabilities: Iterable[str]) -> str:
+    return " ".join(["docker run", *(f"--cap-add {name}" for name in capabilities)])
+
+
 def _remedy(number: int | None = None) -> str:
     """What to do about it on this machine, by what its settings say."""
     if number in (errno.ENOSPC, errno.EUSERS) or _setting("/proc/sys/user/max_user_namespaces") == "0":
-        return f"raise the limit: sysctl user.max_user_namespaces=10000 (and max_net_namespaces), or {REMEDY}"
-    if _setting("/proc/sys/kernel/unprivileged_userns_clone") == "0":
-        return f"sysctl kernel.unprivileged_userns_clone=1, or {REMEDY}"
-    if _setting(str(APPARMOR_SETTING)) == "1":
-        return f"sysctl kernel.apparmor_restrict_unprivileged_userns=0, or {REMEDY}"
-    return REMEDY
+        setting = "raise the limit: sysctl user.max_user_namespaces=10000 (and max_net_namespaces)"
+    elif _setting("/proc/sys/kernel/unprivileged_userns_clone") == "0":
+        setting = "sysctl kernel.unprivileged_userns_clone=1"
+    elif _setting(str(APPARMOR_SETTING)) == "1":
+        setting = "sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+    else:
+        return remedy()
+    return f"{setting}, or {remedy()}"
 
 
 def _setting(path: str) -> str:
