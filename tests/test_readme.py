@@ -29,6 +29,8 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 COMMANDS = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines() if line]
 SHOWN = [text for language, text in BLOCKS if language == "text"]
 LADDER, SCREEN, HOLDING, LAYOUT = SHOWN
+(EXAMPLE,) = [text for language, text in BLOCKS if language == "python"]
+(SETTINGS,) = [text for language, text in BLOCKS if language == "toml"]
 
 ELSEWHERE: Mapping[str, str] = {
     "pip install .": "tests/test_packaging.py installs the wheel into an empty folder",
@@ -223,6 +225,15 @@ async def test_says_goodbye(tcp_lab):
         client.half_close()
         await lab.see_gone("server", timeout=0.3)
 """
+
+
+def test_the_first_test_of_a_project(pytester: pytest.Pytester, live: None) -> None:
+    """As the README has it, with the settings that it gives: it passes, and nothing is warned of."""
+    (pytester.path / "pyproject.toml").write_text(SETTINGS)
+    pytester.makepyfile(test_goodbye=EXAMPLE)
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    done.assert_outcomes(passed=1)
+    assert "Warning" not in f"{done.stdout}{done.stderr}"
 
 
 def test_the_line_that_holds(pytester: pytest.Pytester, live: None) -> None:
