@@ -16,7 +16,10 @@ from __future__ import annotations
 
 
 class Error(Exception):
-    """Base of every error this project raises on purpose."""
+    """Base of every error this project raises on purpose.
+
+    exit_status  of a command that it ends
+    """
 
     exit_status = 1
 

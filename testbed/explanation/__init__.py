@@ -23,7 +23,11 @@ from .tally import FindingCount, SummaryRows, Tally
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What captures hold: their connections, each with its findings."""
+    """What captures hold: their connections, each with its findings.
+
+    captures     one for each source, in the order in which they were given
+    connections  of one capture after the other, in the order in which they began
+    """
 
     captures: tuple[CaptureSummary, ...]
     connections: tuple[Explained, ...]
@@ -82,6 +86,7 @@ class Explanation:
 def explain(*sources: Source, segments: bool | Collection[int] = False) -> Explanation:
     """Explain capture files: pcap, pcapng, either gzipped, tcpdump's text with or without hex.
 
+    sources   paths, or binary streams
     segments  keep each segment, for `to_json(segments=True)` and for ladders; or those of the
               connections with these ids alone, which are the same each time a file is read.
               Kept segments are most of what an explanation weighs: of a big file explain once

@@ -18,7 +18,15 @@ SCHEMA = "testbed.explain/1"
 
 @dataclass(frozen=True, slots=True)
 class CaptureSummary:
-    """One file that was read.  `disagreements` are those of a text with its own bytes."""
+    """One file that was read.
+
+    format         "pcap", "pcapng", "text", with ".gz" when it was compressed
+    link_types     LINKTYPE_ names
+    tcp_segments   of the packets, those that are TCP and could be decoded
+    truncated      packets that the snap length cut
+    problems       what is wrong with the file, a line each
+    disagreements  of a text with its own bytes
+    """
 
     file: str
     format: str
@@ -51,7 +59,12 @@ class CaptureSummary:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """One connection and what was found.  `id` counts from 1 over all the files of an explanation."""
+    """One connection and what was found.
+
+    id        counts from 1 over all the files of an explanation
+    evidence  what its findings lean on besides its segments
+    findings  worst first
+    """
 
     id: int
     connection: Connection

@@ -40,8 +40,10 @@ _RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 class Finding(NamedTuple):
     """One thing that a rule found in one connection.
 
+    code   names the rule: `testbed explain --code CODE`
     side   whose it is, None when it belongs to both or to the capture
-    frame  the packet that shows it best, None where none does
+    frame  the packet that shows it best, by its number in the file from 1; None where none does
+    text   what was seen, by which witness, and what follows, in whole sentences
     """
 
     code: str
@@ -72,10 +74,11 @@ class Clue(NamedTuple):
 class Holder(NamedTuple):
     """A process that holds a socket of the connection, as the kernel's tables named it.
 
+    pid, fd  its id and the descriptor, command its name; None where the tables did not say
     state    RFC 9293's name for the state the kernel had the socket in
     witness  who says so: psutil or sock_diag
     clues    which lines of the process hold it, where it is our own
-    seen_ns  when it was last seen to; 0: it still does
+    seen_ns  when it was last seen to, ns since the epoch; 0: it still does
     """
 
     side: Side

@@ -34,6 +34,8 @@ from .timeline import Moment, timeline
 class Experiment:
     """A finished experiment.
 
+    Whatever is said of the first connection is empty where there was none.  Times are ns since the epoch.
+
     recording    what tcpdump recorded, cut where the experiment ended
     server       where the server under study listens
     connections  the connections to the server under study, in the order they began
@@ -190,7 +192,13 @@ class Experiment:
         return check("wire", statement, compared.same, "\n".join((compared.parting, legend, *compared.diff)))
 
     def expect(self, transcript: str, *, exact: bool = False) -> None:
-        """For tests: AssertionError with the diff of both conversations and the ladder when they differ."""
+        """Hold the first connection against a transcript in packetdrill's notation, `>` from the client.
+
+        exact  every segment counts; else what was meant, see `tcp.transcript`
+
+        AssertionError, with the diff of both conversations and the lines that hold a connection open, where
+        they differ, where there was no connection, and where the capture is not complete: inconclusive.
+        """
         __tracebackhide__ = True
         whole = self.check_capture()
         assert whole.verdict is Verdict.PASS, f"inconclusive: {whole.detail}"
@@ -284,6 +292,8 @@ class Experiment:
         """Write capture, ladder and page into `folder`; returns what was written, by kind.
 
         about   what the page says besides
+
+        Error handling: OSError where it cannot be written.
         """
         folder.mkdir(parents=True, exist_ok=True)
         files = {"capture": folder / "capture.pcap"}

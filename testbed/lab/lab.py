@@ -88,7 +88,10 @@ class Lab(Wire, Seeing, Programs):
     sample_every  seconds between two looks at the kernel's tables
     sysctls    net.ipv4 settings of the private network or of both hosts, by their last name
 
-    Raises `CapabilityError` on entering where this machine cannot do it.
+    Every `timeout` of its methods is in seconds.
+
+    Error handling: UsageError for arguments that do not fit together; on entering CapabilityError where this
+    machine cannot do it.  What is asked for without a server, or too late, is an ExperimentError.
     """
 
     def __init__(
@@ -268,7 +271,7 @@ class Lab(Wire, Seeing, Programs):
 
     @property
     def experiment(self) -> Experiment:
-        """What was seen.  Only after the lab was left (or `cut`)."""
+        """What was seen.  ExperimentError until the lab was left (or `cut`)."""
         if self._experiment is None:
             raise ExperimentError("the experiment is still running: leave the `async with` block first")
         return self._experiment
@@ -299,6 +302,9 @@ class Lab(Wire, Seeing, Programs):
         process   in a process of its own, with `options` as its command-line options
                   (``keepalive_idle=15`` is ``--keepalive-idle 15``); else in this event loop,
                   with `options` as the constructor's arguments
+
+        Error handling: UsageError for a server, an ending or an option that there is not, ExperimentError
+        where it cannot listen.
         """
         if kind not in SERVERS:
             raise UsageError(f"there is no server called {kind!r}; there are: {', '.join(SERVERS)}")
@@ -326,7 +332,11 @@ class Lab(Wire, Seeing, Programs):
         return address
 
     def listen(self, port: int = 0, *, host: str = "", backlog: int = 128) -> ScriptedServer:
-        """A server that does nothing but what the script says."""
+        """A server that does nothing but what the script says.  ExperimentError where it cannot listen.
+
+        port, host  0 and "": any port, of the address that the lab's servers have
+        backlog     as of listen(2): the kernel queues one connection more
+        """
         if port:
             self.address = host or self.host, port  # the kernel is listened to before it listens
         stamp = partial(self.step, side="server")
@@ -336,8 +346,13 @@ class Lab(Wire, Seeing, Programs):
         return server
 
     def drop(self, *match: str, once: bool = False, tell: str = "") -> Drop:
-        """A context in which the network loses the packets that match; `once`: only the first; `tell`: and
-        tells the sender by ICMP (see `net.firewall.Drop`)."""
+        """A context in which the network loses the packets that match; `once`: only the first.
+
+        match  words of nft(8): ``"tcp", "dport", "80"``
+        tell   tell the sender by ICMP, see `net.firewall.Drop`
+
+        Error handling: on entering, as `net.firewall.Drop`.
+        """
         self._change_settings()
         does = f"answers with {tell} to" if tell else "loses"
         self.step(f"the network {does} {'the next ' if once else ''}{' '.join(match)}")
@@ -376,7 +391,8 @@ class Lab(Wire, Seeing, Programs):
         self.sampler.pids = ()
 
     def client(self, *, timeout: float = 20.0, port: int = 0) -> Client:
-        """A client that has not connected yet; `port` is its own, 0: any."""
+        """A client that has not connected yet; `port` is its own, 0: any.  Each of its steps may take
+        `timeout`.  ExperimentError while there is no server."""
         if self.address is None:
             raise ExperimentError("there is no server yet: call lab.serve(...) or lab.at(host, port) first")
         with self.hosts.client.enter() if self.hosts is not None else contextlib.nullcontext():
@@ -410,7 +426,7 @@ class Lab(Wire, Seeing, Programs):
         return made
 
     async def connect(self, *, timeout: float = 20.0, port: int = 0) -> Client:
-        """A client that is connected.  ExperimentError when it could not be."""
+        """A client that is connected, as of `client`.  ExperimentError when it could not be."""
         client = self.client(timeout=timeout, port=port)
         told = await client.connect()
         if told != "connected":

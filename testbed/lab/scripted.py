@@ -73,7 +73,10 @@ class ScriptedSocket:
         return data
 
     async def recv_to_end(self, limit: int = 1 << 24) -> tuple[bytes, str]:
-        """Read until EOF or an error: the bytes, and ``EOF`` or the name of the errno."""
+        """Read until EOF or an error: the bytes, and ``EOF`` or the name of the errno.
+
+        ExperimentError when it has not ended after `limit` bytes.
+        """
         loop = asyncio.get_running_loop()
         data = b""
         while len(data) < limit:
@@ -87,7 +90,7 @@ class ScriptedSocket:
         raise ExperimentError(f"the server sent more than {limit} bytes")
 
     def half_close(self) -> None:
-        """shutdown(SHUT_WR): our FIN goes out, we go on reading."""
+        """shutdown(SHUT_WR): our FIN goes out, we go on reading (RFC 9293 section 3.6, case 1)."""
         self._stamp("shutdown(SHUT_WR)")
         self.socket.shutdown(socket.SHUT_WR)
 
@@ -97,7 +100,7 @@ class ScriptedSocket:
         return ScriptedSocket(self.socket.dup(), self._stamp, timeout=self.timeout)
 
     def shutdown_read(self) -> None:
-        """shutdown(SHUT_RD): sends nothing; our reads end."""
+        """shutdown(SHUT_RD): sends nothing; our reads end (Linux net/ipv4/tcp.c, tcp_shutdown)."""
         self._stamp("shutdown(SHUT_RD)")
         self.socket.shutdown(socket.SHUT_RD)
 
@@ -107,12 +110,12 @@ class ScriptedSocket:
         self.socket.send(data, socket.MSG_OOB)
 
     def close(self) -> None:
-        """close(): FIN, or RST where data lies unread."""
+        """close(): FIN, or RST where data lies unread (RFC 2525 section 2.17)."""
         self._stamp("close()")
         self.socket.close()
 
     def reset(self) -> None:
-        """close() with SO_LINGER {1, 0}: RST."""
+        """close() with SO_LINGER {1, 0}: RST (RFC 9293 section 3.10.5; Linux net/ipv4/tcp.c)."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
         self._stamp("close() with SO_LINGER {1, 0}")
         self.socket.close()
@@ -125,7 +128,10 @@ class ScriptedSocket:
         self.told("close()", "0")
 
     def vanish(self) -> None:
-        """Be gone without a packet, as a host that lost its power (TCP_REPAIR, then close)."""
+        """Be gone without a packet, as a host that lost its power: TCP_REPAIR, then close().
+
+        PermissionError without CAP_NET_ADMIN (Linux net/ipv4/tcp.c, tcp_can_repair_sock).
+        """
         self.socket.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
         self._stamp("vanishes without a packet")
         self.socket.close()
@@ -141,7 +147,7 @@ class ScriptedSocket:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
     def no_delay(self) -> None:
-        """TCP_NODELAY: small writes do not wait for the ACK of what was sent before."""
+        """TCP_NODELAY: small writes do not wait for an ACK (RFC 9293 section 3.7.4 on Nagle)."""
         self._stamp("setsockopt(TCP_NODELAY)")
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -151,7 +157,7 @@ class ScriptedSocket:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
     def keep_alive(self, idle: int, interval: int, count: int) -> None:
-        """Arm SO_KEEPALIVE with its three numbers (seconds, seconds, probes)."""
+        """Arm SO_KEEPALIVE with its three numbers: seconds, seconds, probes (RFC 9293 section 3.8.4)."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in (
             (socket.TCP_KEEPIDLE, idle),
@@ -169,7 +175,9 @@ class ScriptedSocket:
 class Client(ScriptedSocket):
     """A client of the server at `address`; `connect` it first.
 
-    port  its own, 0: one that the kernel chooses
+    port     its own, 0: one that the kernel chooses; ExperimentError where it cannot have it
+    timeout  seconds that any one step may take
+    server   where it connects to, local where from: ("", 0) until it does
     """
 
     def __init__(

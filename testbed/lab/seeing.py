@@ -32,7 +32,7 @@ NOWHERE = ("", 0)
 
 
 class Seeing:
-    """The witnesses of a lab, asked while it goes on.
+    """The witnesses of a lab, asked while it goes on.  A `timeout` is in seconds.
 
     checks   what was held so far
     census   how many sockets were in which state, where that is counted

@@ -33,8 +33,19 @@ _NOTHING: dict[int, Noted] = {}
 
 
 class Connection:
-    """One TCP connection.  `id` counts from 1 in the order in which connections began.
+    """One TCP connection: one incarnation of a four-tuple.
 
+    Times are ns since the epoch (of a text without a date: since midnight), frames are packets' numbers in
+    their file, from 1; a frame of 0 is one that was not seen.
+
+    id                counts from 1 in the order in which connections began
+    client, server    its two ends, each an `Endpoint`
+    roles             how it is known which is the client: "syn", or "inferred" where there was none
+    first_frame, start_ns      its first segment
+    last_frame, last_time_ns   its last
+    exchanges         its segments in order, as `Exchange`; None where they were not kept
+    rtt_ns            from its last SYN to the handshake's ACK; 0 where that was not seen
+    longest_silence   between two segments: (ns, the frame after it)
     mid_stream        its first captured segment was no SYN
     established       both ends have reached ESTABLISHED (or were taken to have, mid-stream)
     ended             it is over: reset, or both FINs acknowledged; repetitions may still come
@@ -384,7 +395,7 @@ class Connection:
 
     @property
     def duration_ns(self) -> int:
-        """From its first to its last segment."""
+        """From its first to its last segment, ns."""
         return self.last_time_ns - self.start_ns
 
     @property
@@ -407,7 +418,7 @@ class Connection:
         return noted.count if noted else 0
 
     def frames(self, note: int, from_client: bool | None = None) -> list[int]:
-        """The first frames that carry a note, of both sides or of one."""
+        """The first frames that carry a note, of both sides or of one: `FRAMES_KEPT` of them."""
         noted = self.noted.get(int(note))
         if noted is None:
             return []

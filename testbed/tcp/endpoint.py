@@ -34,7 +34,13 @@ _FIELDS = len(Transition._fields)
 class Endpoint:
     """The sending half of one direction and the state of the TCP that sends it.
 
-    All sequence numbers are absolute.  A number that is not known yet is None.
+    All sequence numbers are absolute.  A number that is not known yet is None.  Times are ns, as in the
+    segments; frames count from 1, and 0 is one that was not seen.
+
+    state            RFC 9293's, as the wire leaves it; `transitions` has the way there
+    packets          segments sent
+    scale, mss       of its SYN: the shift of RFC 7323 section 2, bytes
+    fin_first_frame  its FIN; `fin_frame` is the one that arrived, `fin_acked_frame` the answer
     """
 
     __slots__ = (

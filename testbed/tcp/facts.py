@@ -10,7 +10,11 @@ from ..wire.segment import Segment
 
 
 class Opening(enum.StrEnum):
-    """How a connection began."""
+    """How a connection began (RFC 9293 section 3.5).
+
+    SYN_ONLY: nothing answered; HALF_OPEN: a SYN,ACK that was never acknowledged; REFUSED: an RST answered
+    the SYN; MID_STREAM: the capture has no SYN of it.
+    """
 
     HANDSHAKE = "handshake"
     SIMULTANEOUS = "simultaneous"
@@ -21,7 +25,10 @@ class Opening(enum.StrEnum):
 
 
 class Ending(enum.StrEnum):
-    """How it ended, by the FINs and RSTs seen."""
+    """How it ended (RFC 9293 section 3.6).
+
+    ORDERLY: both FINs were seen; RESET: an RST before that; HALF_CLOSED: one FIN and no RST; OPEN: neither.
+    """
 
     ORDERLY = "orderly"
     RESET = "reset"
@@ -30,8 +37,13 @@ class Ending(enum.StrEnum):
 
 
 class Exchange(NamedTuple):
-    """One segment in its connection: who sent it, its relative numbers, its notes, and both
-    ends' states after it (as known by then; `Connection.states_at` knows them in hindsight)."""
+    """One segment in its connection; `Connection.state_after` has both ends' states after it.
+
+    seq     relative to its sender's first, modulo 2^32; None where a text printed none
+    ack     relative to the receiver's first; 0 without the ACK flag
+    window  bytes, scaled (RFC 7323 section 2.3)
+    notes   bits, see `Note`; `notes.names` has them in Wireshark's words
+    """
 
     segment: Segment
     from_client: bool
