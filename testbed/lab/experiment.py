@@ -22,7 +22,7 @@ from ..tcp.transcript import compare, line_of
 from ..wire.decode import Decoder
 from ..wire.notation import Direction, Line, parse_transcript
 from .account import EVERYWHERE, accounts, ends_of
-from .faults import faults
+from .faults import HELD, faults
 from .holding import Held, clues_by_pair
 from .judgement import Check, Verdict, check
 from .live import LiveConnection
@@ -257,6 +257,17 @@ class Experiment:
     def faults_of(self, connection: LiveConnection) -> list[Fault]:
         """The same for any one of the connections."""
         return faults(connection, self.connections, self.link, self._segments, self._captured_at)
+
+    @property
+    def late(self) -> set[int]:
+        """Frames of segments that the link had held on their way to where they were captured."""
+        from_client = self._captured_at == "server"
+        return {
+            fault.frame
+            for connection in self.connections
+            for fault in self.faults_of(connection)
+            if fault.frame is not None and fault.from_client == from_client and fault.what.startswith(HELD)
+        }
 
     def transcript(self) -> list[str]:
         """The first connection in the notation; what the link did stands behind a line as a comment, and

@@ -19,6 +19,7 @@ from ..tcp.connection import Connection
 from ..wire.segment import Segment
 
 FOR_EVER = 1 << 63
+HELD = "held"
 
 
 def faults(
@@ -90,11 +91,11 @@ def _told(
     elif event.fate is Fate.HELD:
         end = released.get(event.id)
         if end is None:
-            yield fault("held to the end", lost=True), seen if at_sender else None
+            yield fault(f"{HELD} to the end", lost=True), seen if at_sender else None
         elif end.fate is Fate.RELEASED:
             milliseconds = (end.time_ns - event.time_ns) / 1e6
             copies = f", {len(end.sent)} times delivered" if len(end.sent) > 1 else ""
-            yield fault(f"held {milliseconds:.1f} ms{copies}"), seen if at_sender else end.sent[0]
+            yield fault(f"{HELD} {milliseconds:.1f} ms{copies}"), seen if at_sender else end.sent[0]
     elif event.fate is Fate.REORDERED:
         yield fault("overtaken"), number
     elif event.fate is Fate.DUPLICATED:

@@ -199,7 +199,7 @@ def _of_the_first(scenario: Scenario, experiment: Experiment) -> Iterator[Check]
     )
     if not scenario.apart:
         yield check_agreement(experiment.connections, remedy=TRACEPOINTS_REMEDY)
-        if (counts := check_counts(experiment.connections)) is not None:
+        if (counts := check_counts(experiment.connections, experiment.late)) is not None:
             yield counts
 
 

@@ -69,7 +69,8 @@ SCENARIO = Scenario(
     hosts=True,
     link=(),
     capture_at="server",
-    sysctls={"tcp_early_retrans": 0},  # no probes of the tail (RFC 8985): they would fill the gap
+    # neither a probe of the tail nor a SACK (RFC 8985): it would have the data sent again while it is held
+    sysctls={"tcp_early_retrans": 0, "tcp_sack": 0},
     lesson="A FIN in a capture is not yet an end that the program knows of: look at what the other side "
     "acknowledges.",
     after=after,
