@@ -11,9 +11,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
 from ..wire.linktype import IPV4
 from .compiled import inlined
@@ -32,25 +29,9 @@ _LOW32 = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 
 
-def _fetch(typing_context: Any, array: Any, index: Any) -> Any:
-    """Ask for the cache line in which an array's element begins; nothing waits for it."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = signature.args[0]
-        there = context.make_array(kind)(context, builder, arguments[0])
-        item_pointer: Any = cgutils.get_item_pointer
-        place = item_pointer(context, builder, kind, there, [arguments[1]], wraparound=False)
-        line = builder.bitcast(place, cgutils.voidptr_t)
-        word = cgutils.int32_t
-        takes = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, word, word, word])
-        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [cgutils.voidptr_t], takes)
-        builder.call(prefetch, [line, word(0), word(3), word(1)])  # to read; keep it; data
-        return context.get_dummy_value()
-
-    return types.void(array, index), generate
-
-
-fetch: Any = intrinsic(_fetch)
+def fetch(array: Any, index: Any) -> None:
+    """Ask for the cache line in which an array's element begins; nothing waits for it.  Compiled code does
+    (`compiling`)."""
 
 
 @inlined

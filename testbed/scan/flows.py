@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..tcp.tracker import MOST_REMEMBERED
-from .compiled import compiled, inlined
+from .compiled import entry, inlined
 from .layout import Int, Of, Scalar, Tables
 
 PAST_MOST: Final = MOST_REMEMBERED * 2
@@ -114,7 +114,7 @@ def remove(slots: Any, number: Any, i: Int) -> None:
     slots[at] = _0
 
 
-@compiled
+@entry
 def rehash(old: Any, new: Any) -> None:
     """Enter all of `old` into the larger table `new`."""
     mask = np.uint64(new.size - 1)
@@ -183,7 +183,7 @@ def remembered(t: Tables, number: Any) -> Int:
     return life
 
 
-@compiled
+@entry
 def rehash_past(old: Any, old_lives: Any, new: Any, new_lives: Any) -> None:
     """Enter one set into a larger one; a key holds all of its hash that tells its place."""
     for at in range(old.size):

@@ -16,7 +16,7 @@ from ..findings.rules_transfer import RESENT_MANY, RESENT_SHARE, STALLED_NS
 from ..findings.signs import LATE_NS
 from ..tcp.classify import ACKED_LOST_SEGMENT, HALF, MASK, OUT_OF_ORDER
 from .batch import Batch
-from .compiled import compiled, inlined
+from .compiled import entry, inlined
 from .layout import Array, At, Int, Of
 
 OF_KIND: Final = (
@@ -51,7 +51,7 @@ def kinds(batch: Batch) -> Array:
     return answer
 
 
-@compiled
+@entry
 def _kinds(of: Any, ends: Any, rare: Any, until: Any, answer: Any) -> None:
     for k in range(of.size):
         c, client, server = of[k], ends[k, 0], ends[k, 1]

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..tcp.states import STEP, SYNCHRONIZED, Event, State
+from .compiled import Placed
 
 Array = npt.NDArray[Any]
 Int = Any
@@ -226,18 +227,7 @@ class _Scalar(NamedTuple):
 Scalar: Final = _Scalar()
 
 
-class Tables(NamedTuple):
-    """All that the compiled code reads and writes.
-
-    slots   the hash table: a 32-bit tag and, below it, the connection's place and one; 0 is empty
-    queues  for each connection before and after it in the two queues of the tracker, -1 none
-    lives   which incarnation of its four-tuple each connection is
-    past    two sets of four-tuples that were in use, by their hashes, and in which incarnation
-    over    connections of which no more can come, until they are taken out: with both ends, with both
-            RARE records, why, and the time and frame of what opened the four-tuple anew
-    ahead   the hashes of the packets that come next (`ahead`)
-    """
-
+class _Arrays(NamedTuple):
     connections: Any
     ends: Any
     rare: Any
@@ -257,3 +247,16 @@ class Tables(NamedTuple):
     edges: Array
     synchronized: Array
     scalars: Array
+
+
+class Tables(_Arrays, Placed):
+    """All that the compiled code reads and writes; where an array moves, there are new tables.
+
+    slots   the hash table: a 32-bit tag and, below it, the connection's place and one; 0 is empty
+    queues  for each connection before and after it in the two queues of the tracker, -1 none
+    lives   which incarnation of its four-tuple each connection is
+    past    two sets of four-tuples that were in use, by their hashes, and in which incarnation
+    over    connections of which no more can come, until they are taken out: with both ends, with both
+            RARE records, why, and the time and frame of what opened the four-tuple anew
+    ahead   the hashes of the packets that come next (`ahead`)
+    """

@@ -71,7 +71,7 @@ def with_room(t: Tables) -> Tables:
         t = t._replace(slots=slots)
     if t.past.shape[1] < PAST_MOST and scalars[Scalar.REMEMBERED] * 2 >= t.past.shape[1]:
         t = _with_longer_memory(t)
-    return t
+    return Tables(*t)
 
 
 def _more(places: int) -> int:

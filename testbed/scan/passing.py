@@ -13,7 +13,7 @@ read twice and nothing is left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from ..wire.pcapng import MAX_BLOCK, PcapngParser
 from ..wire.reader import CaptureFile
 from ..wire.segment import Segment
 from .batch import Batch
-from .compiled import compiled
+from .compiled import entry
 from .follow import PURE, ROOM, TAKEN, take, taken
 from .frames import FRAMING, NO_SCALE, OTHER, SECOND
 from .incarnations import let_go, note_ended, rare_of
@@ -221,7 +221,7 @@ class Pass:
             for half in (source[:8], source[8:], destination[:8], destination[8:])
         )
         scale = offered(segment.options)[1]
-        answer = take(
+        answer = _take(
             self._tables,
             segment.frame,
             segment.time_ns,
@@ -245,7 +245,7 @@ class Pass:
         """A segment of a connection that the records cannot hold, or no longer."""
         t = self._tables
         place, side = int(t.scalars[Scalar.INDEX]), int(t.scalars[Scalar.SIDE])
-        rare = int(rare_of(t, place))
+        rare = int(_rare_of(t, place))
         of, ends, rares = t.connections[place], t.ends[2 * place : 2 * place + 2], t.rare[rare : rare + 2]
         number = int(of["number"])
         connection = self._pure.get(number)
@@ -254,8 +254,7 @@ class Pass:
             connection = self._pure[number] = revived(Record(of, ends, rares), segment.frame)
         connection.feed(segment, side == 0)
         store(connection, of, ends, rares)
-        note_ended(t, place)
-        taken(t, segment.time_ns)
+        _taken(t, place, segment.time_ns)
 
     # ---- what is over
 
@@ -323,7 +322,43 @@ def _unit(units: int) -> int:
     return SECOND_NS // units if units <= SECOND_NS and SECOND_NS % units == 0 else UNKNOWN_CLOCK
 
 
-@compiled
+@entry
+def _take(
+    t: Tables,
+    frame: Int,
+    time_ns: Int,
+    v6: Int,
+    s0: Any,
+    s1: Any,
+    d0: Any,
+    d1: Any,
+    sport: Int,
+    dport: Int,
+    flags: Int,
+    seq: Int,
+    ack: Int,
+    window: Int,
+    length: Int,
+    scale: Int,
+) -> Int:
+    return take(
+        t, frame, time_ns, v6 != 0, s0, s1, d0, d1, sport, dport, flags, seq, ack, window, length, scale
+    )
+
+
+@entry
+def _rare_of(t: Tables, place: Int) -> Int:
+    return rare_of(t, place)
+
+
+@entry
+def _taken(t: Tables, place: Int, time_ns: Int) -> None:
+    """What is to be done after a segment that the pure core took."""
+    note_ended(t, place)
+    taken(t, time_ns)
+
+
+@entry
 def _let_all_go(t: Tables, place: Int) -> Int:
     """Let go all that are live from a place on, as many as there is room for; answers where to go on."""
     while place < t.scalars[Scalar.USED]:

@@ -13,7 +13,7 @@ import numpy as np
 from ..wire.pcap import MAX_CAPTURED
 from ..wire.pcapng import ENHANCED_PACKET, EPB_DROPCOUNT, MAX_BLOCK, MAX_TIME_NS
 from .ahead import DISTANCE, look_ahead
-from .compiled import compiled, inlined
+from .compiled import compiled, entry, inlined
 from .frames import ETHERNET, packet
 from .layout import Int, Scalar, Tables
 from .words import u32, u32_swapped
@@ -33,10 +33,10 @@ def _word(data: Any, at: Int, swapped: Int) -> Int:
     return u32_swapped(data, at) if swapped else u32(data, at)
 
 
-@compiled
+@entry
 def walk_pcap(
     t: Tables, data: Any, at: Int, little: Int, header: Int, scale: Int, framing: Int, link: Int
-) -> Any:
+) -> tuple[Int, Int]:
     """Take the packets of a pcap file from `at` on; answers why it stopped, and where.
 
     header, scale   the size of a record's header; nanoseconds in its unit
@@ -69,8 +69,8 @@ def walk_pcap(
     return MORE, at
 
 
-@compiled
-def walk_pcapng(t: Tables, data: Any, at: Int, little: Int, interfaces: Any) -> Any:
+@entry
+def walk_pcapng(t: Tables, data: Any, at: Int, little: Int, interfaces: Any) -> tuple[Int, Int]:
     """Take the packets of a pcapng section from `at` on; answers why it stopped, and where.
 
     interfaces   for each its framing, its link type, and the nanoseconds in its clock's unit, or
@@ -148,7 +148,7 @@ def _stopped(
     scalars[Scalar.TIME_NS], scalars[Scalar.LINK], scalars[Scalar.ORIGINAL] = time_ns, link, original
 
 
-@compiled
+@entry
 def done_with_packet(t: Tables) -> Int:
     """Count the packet that the walk stopped at, which was taken elsewhere; where to go on."""
     scalars = t.scalars
