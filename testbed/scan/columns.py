@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -49,7 +50,7 @@ class Told(NamedTuple):
 Values = Numbers | Told
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rows:
     """Connections of one capture on their way to the table.
 
@@ -67,6 +68,15 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.batch)
+
+    @cached_property
+    def addresses(self) -> tuple[Told, Told]:
+        """The clients' and the servers'."""
+        return _addresses(self.batch, 0), _addresses(self.batch, 1)
+
+    @cached_property
+    def fins(self) -> _Fins:
+        return _fins(self.batch)
 
 
 class Column(NamedTuple):
@@ -115,19 +125,21 @@ def _bytes(place: int) -> Callable[[Rows], Values]:
 
 
 def _address(place: int) -> Callable[[Rows], Values]:
-    def of(rows: Rows) -> Values:
-        batch = rows.batch
-        high = batch.has(Of.CLIENT_IS_HIGH) != bool(place)
-        halves = np.where(high[:, None], batch.of["high"], batch.of["low"])
-        keys = np.empty(len(batch), [("first", "u8"), ("second", "u8"), ("v6", "?")])
-        keys["first"], keys["second"], keys["v6"] = halves[:, 0], halves[:, 1], batch.has(Of.V6)
-        if keys["v6"].any():
-            unique, places = np.unique(keys, return_inverse=True)
-            return Told(places.ravel(), [_text(int(a), int(b), bool(v6)) for a, b, v6 in unique.tolist()])
-        addresses, places = np.unique(halves[:, 1], return_inverse=True)
-        return Told(places.ravel(), [_text(0, address, False) for address in addresses.tolist()])
+    return lambda rows: rows.addresses[place]
 
-    return of
+
+def _addresses(batch: Batch, place: int) -> Told:
+    high = batch.has(Of.CLIENT_IS_HIGH) != bool(place)
+    second = np.where(high, batch.of["high"][:, 1], batch.of["low"][:, 1])
+    v6 = batch.has(Of.V6)
+    if not v6.any():
+        addresses, places = np.unique(second, return_inverse=True)
+        return Told(places, [_text(0, address, False) for address in addresses.tolist()])
+    keys = np.empty(len(batch), [("first", "u8"), ("second", "u8"), ("v6", "?")])
+    keys["first"] = np.where(high, batch.of["high"][:, 0], batch.of["low"][:, 0])
+    keys["second"], keys["v6"] = second, v6
+    unique, places = np.unique(keys, return_inverse=True)
+    return Told(places.ravel(), [_text(*key) for key in unique.tolist()])
 
 
 def _text(first: int, second: int, v6: bool) -> str:
@@ -158,28 +170,39 @@ def _handshake(rows: Rows) -> Values:
     return Numbers(rtt, np.equal(rtt, 0))
 
 
-def _fins(rows: Rows) -> tuple[Array, Array, Array]:
-    """Whether each end sent a FIN, and when the first FIN was sent, and how long after it the second."""
-    batch = rows.batch
-    fins = batch.ends["bits"] & np.uint16(At.FIN) != 0
-    times = batch.rare["fin_first_time"]
+class _Fins(NamedTuple):
+    """When the first FIN was sent, how long after it the other end's, and whether each of them was."""
+
+    first_ns: Array
+    later_ns: Array
+    both: Array
+    any: Array
+
+
+def _fins(batch: Batch) -> _Fins:
+    client, server = (batch.ends["bits"][:, place] & np.uint16(At.FIN) != 0 for place in (0, 1))
+    of_client, of_server = (batch.rare["fin_first_time"][:, place] for place in (0, 1))
     by_server = batch.has(Of.FIRST_FIN_BY_SERVER)
-    first = np.where(by_server, times[:, 1], times[:, 0])
-    return fins, first, np.where(by_server, times[:, 0], times[:, 1]) - first
+    later = of_server - of_client
+    return _Fins(
+        np.where(by_server, of_server, of_client),
+        np.where(by_server, -later, later),
+        client & server,
+        client | server,
+    )
 
 
 def _fin_to_fin(rows: Rows) -> Values:
-    fins, _, later = _fins(rows)
-    return Numbers(later, np.logical_not(fins.all(axis=1)))
+    fins = rows.fins
+    return Numbers(fins.later_ns, np.logical_not(fins.both))
 
 
 def _half_closed(rows: Rows) -> Values:
-    fins, first, later = _fins(rows)
-    batch = rows.batch
-    reset = batch.rare["reset_time"].max(axis=1)  # of the end that sent it; the other has 0
-    until = np.where(batch.has(Of.RESET), reset, batch.until)
-    both = fins.all(axis=1)
-    return Numbers(np.where(both, later, np.maximum(0, until - first)), np.logical_not(fins.any(axis=1)))
+    fins, batch = rows.fins, rows.batch
+    reset = batch.rare["reset_time"]  # of the end that sent it; the other has 0
+    until = np.where(batch.has(Of.RESET), np.maximum(reset[:, 0], reset[:, 1]), batch.until)
+    watched = np.maximum(0, until - fins.first_ns)
+    return Numbers(np.where(fins.both, fins.later_ns, watched), np.logical_not(fins.any))
 
 
 COLUMNS: Final = (

@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, TextIO
 
@@ -140,6 +141,7 @@ def _parquet(path: Path) -> Iterator[Table]:
         flush()
 
 
+@cache
 def _schema() -> Any:
     import pyarrow as pa
 

@@ -73,7 +73,7 @@ class Pass:
         self._offset = 0
         self._interfaces: Array = np.zeros((0, 3), np.int64)
         walk = self._walk_pcap if isinstance(self.parser, PcapParser) else self._walk_pcapng
-        self._walk: Callable[[bytes, int], int] = walk
+        self._walk: Callable[[Array, int], int] = walk
 
     @property
     def connections(self) -> int:
@@ -85,30 +85,34 @@ class Pass:
 
     def pieces(self) -> Iterator[int]:
         """Go through it; yields after each piece how many bytes that was."""
-        rest = b""
-        for chunk in self.capture.chunks(PIECE):
-            data = rest + chunk if rest else chunk
-            done = self._walk(data, 0)
-            rest = data[done:]
+        buffer, kept = np.empty(2 * PIECE, np.uint8), 0
+        while size := self.capture.read_into(memoryview(buffer)[kept : kept + PIECE]):
+            end = kept + size
+            done = self._walk(buffer[:end], 0)
+            kept = end - done
+            rest = buffer[done:end]
+            if kept + PIECE > buffer.size:
+                buffer = np.empty(2 * buffer.size, np.uint8)
+            buffer[:kept] = rest
             self._offset += done
             self._check_size()
-            yield len(chunk)
-        if rest:
-            self._feed_parser(rest, 0)
+            yield size
+        if kept:
+            self._feed_parser(buffer[:kept], 0)
         self.parser.finish()
         self._finish()
         self._tell_capture()
 
     # ---- records
 
-    def _walk_pcap(self, data: bytes, at: int) -> int:
+    def _walk_pcap(self, data: Array, at: int) -> int:
         """Take what is whole in `data`; answers how much of it that was."""
         parser = self.parser
         assert isinstance(parser, PcapParser)
         if parser.magic is None:
             if len(data) < FILE_HEADER_SIZE:
                 return at
-            parser.feed(data[:FILE_HEADER_SIZE])
+            parser.feed(data[:FILE_HEADER_SIZE].tobytes())
             at = FILE_HEADER_SIZE
         if parser.magic is None or parser.version < (2, 4):
             self._feed_parser(data[at:], None)  # it keeps what is not whole, and knows where that began
@@ -116,9 +120,8 @@ class Pass:
         little, header = parser.magic.order == "<", parser.magic.record_header
         scale = 1 if parser.magic.nanoseconds else 1000
         framing = FRAMING.get(parser.link_type, OTHER)
-        array = np.frombuffer(data, np.uint8)
         while True:
-            why, at = walk_pcap(self._tables, array, at, little, header, scale, framing, parser.link_type)
+            why, at = walk_pcap(self._tables, data, at, little, header, scale, framing, parser.link_type)
             if why == MORE:
                 return int(at)
             if why in (ROOM, PURE, SECOND):
@@ -127,16 +130,15 @@ class Pass:
                 self._feed_parser(data[at : at + header], at)  # it will say what is wrong, and stop
                 return len(data)
 
-    def _walk_pcapng(self, data: bytes, at: int) -> int:
+    def _walk_pcapng(self, data: Array, at: int) -> int:
         parser = self.parser
         assert isinstance(parser, PcapngParser)
         if parser.to_skip:
             at = min(parser.to_skip, len(data))
             self._feed_parser(data[:at], 0)
-        array = np.frombuffer(data, np.uint8)
         while not parser.stopped:
             if parser.order:
-                why, at = walk_pcapng(self._tables, array, at, parser.order == "<", self._interfaces)
+                why, at = walk_pcapng(self._tables, data, at, parser.order == "<", self._interfaces)
                 if why == MORE:
                     return int(at)
                 if why in (ROOM, PURE, SECOND):
@@ -154,16 +156,17 @@ class Pass:
             at += size
         return len(data)
 
-    def _block_size(self, data: bytes, at: int) -> int:
+    def _block_size(self, data: Array, at: int) -> int:
         """How long the block says that it is; so much as shows what is wrong, where it cannot be."""
         order = self.parser.order if isinstance(self.parser, PcapngParser) else ""
-        if data[at : at + 4] == b"\x0a\x0d\x0d\x0a" or not order:
+        head = data[at : at + 12].tobytes()
+        if head[:4] == b"\x0a\x0d\x0d\x0a" or not order:
             if len(data) < at + 28:
                 return 28
-            order = ">" if data[at + 8 : at + 12] == b"\x1a\x2b\x3c\x4d" else "<"
-        return max(28, int.from_bytes(data[at + 4 : at + 8], "big" if order == ">" else "little"))
+            order = ">" if head[8:] == b"\x1a\x2b\x3c\x4d" else "<"
+        return max(28, int.from_bytes(head[4:8], "big" if order == ">" else "little"))
 
-    def _feed_parser(self, data: bytes, at: int | None) -> None:
+    def _feed_parser(self, data: Array, at: int | None) -> None:
         """Have the parser read what is odd; `at` is where in this piece it begins."""
         parser, scalars = self.parser, self._tables.scalars
         parser.packets = int(scalars[Scalar.FRAME])
@@ -171,7 +174,7 @@ class Pass:
             parser.offset = self._offset + at
         if isinstance(parser, PcapngParser):
             parser.last_time_ns = int(scalars[Scalar.LAST_TIME_NS])
-        for row in parser.feed(data):
+        for row in parser.feed(data.tobytes()):
             self._second(row)
         scalars = self._tables.scalars
         scalars[Scalar.FRAME] = parser.packets
@@ -180,7 +183,7 @@ class Pass:
 
     # ---- where the compiled walk stops
 
-    def _stopped(self, why: int, data: bytes, at: int) -> int:
+    def _stopped(self, why: int, data: Array, at: int) -> int:
         """See to what the walk stopped at; answers where to go on."""
         if why == ROOM:
             self._make_room()
@@ -191,7 +194,7 @@ class Pass:
             int(scalars[Scalar.FRAME]) + 1,
             int(scalars[Scalar.TIME_NS]),
             int(scalars[Scalar.LINK]),
-            data[start:stop],
+            data[start:stop].tobytes(),
             int(scalars[Scalar.ORIGINAL]),
         )
         if why == SECOND:

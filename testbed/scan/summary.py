@@ -12,7 +12,7 @@ import numpy as np
 from ..explanation import CaptureSummary
 from ..explanation.tally import FindingCount
 from ..findings import RULES, Severity
-from .columns import BY_NAME, Rows, Told
+from .columns import BY_NAME, Numbers, Rows, Told
 from .revive import client_flow
 from .verdicts import Verdict
 
@@ -114,10 +114,9 @@ class Summary:
             self._having[key] += count
 
     def _add_servers(self, rows: Rows) -> None:
-        servers = BY_NAME["server"].of(rows)
-        assert isinstance(servers, Told)
-        ports = np.array(BY_NAME["server_port"].of(rows).plain(), np.int64)
-        keys = servers.places.astype(np.int64) << 48 | ports << 32 | rows.places
+        servers, ports = BY_NAME["server"].of(rows), BY_NAME["server_port"].of(rows)
+        assert isinstance(servers, Told) and isinstance(ports, Numbers)
+        keys = servers.places.astype(np.int64) << 48 | ports.values << 32 | rows.places
         for key, count in zip(*(one.tolist() for one in np.unique(keys, return_counts=True)), strict=True):
             server = servers.values[key >> 48], key >> 32 & 0xFFFF
             self._servers[server] += count

@@ -18,6 +18,7 @@ import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, Self, cast
@@ -123,6 +124,16 @@ def _read_some(stream: BinaryIO, size: int) -> bytes:
     """What a stream has, at most `size` bytes, b"" at its end.  `read1` does not wait for all of them."""
     read = getattr(stream, "read1", stream.read)
     return cast(bytes, read(size)) or b""
+
+
+def _read_into(stream: BinaryIO, place: memoryview) -> int:
+    """The same, written to a place; how much that was."""
+    read = getattr(stream, "readinto1", None) or getattr(stream, "readinto", None)
+    if read is not None:
+        return cast(int, read(place)) or 0
+    chunk = _read_some(stream, len(place))
+    place[: len(chunk)] = chunk
+    return len(chunk)
 
 
 class CaptureFile:
@@ -332,14 +343,31 @@ class CaptureFile:
             chunk = b"" if self._problems else self._next_chunk(size)
 
     def _next_chunk(self, size: int) -> bytes:
-        """The next piece; none where the stream is at its end or fails, which is then a problem's line."""
-        try:
+        with self._reading():
             return _read_some(self._source, size)
+        return b""
+
+    def read_into(self, place: memoryview) -> int:
+        """The same for who keeps the memory: how many of the next bytes were put there, 0 at the end."""
+        parser = self.parser
+        assert parser is not None  # nor here
+        chunk, self._head = self._head[: len(place)], self._head[len(place) :]
+        if chunk or parser.stopped or self._problems:
+            place[: len(chunk)] = chunk
+            return len(chunk)
+        with self._reading():
+            return _read_into(self._source, place)
+        return 0
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """A stream that fails is at its end; that it failed is a problem's line."""
+        try:
+            yield
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             self._problems.append(f"damaged gzip data: {error}")
         except OSError as error:
             self._problems.append(f"reading failed: {error.strerror or error}")
-        return b""
 
     # ---- closing
 
