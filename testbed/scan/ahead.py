@@ -15,7 +15,7 @@ import numpy as np
 from ..wire.linktype import IPV4
 from .compiled import inlined
 from .flows import hashed
-from .layout import Int, Scalar, Tables
+from .layout import CONNECTION, END, Int, Scalar, Tables
 from .words import u16, u32
 
 DISTANCE: Final = 12
@@ -25,13 +25,15 @@ SLOT_DISTANCE: Final = 6
 """How many packets later its slot is there."""
 
 RING: Final = 16
+CONNECTION_LINES: Final = (0, CONNECTION.itemsize - 1)
+END_LINES: Final = (0, 64, 2 * END.itemsize - 1)
 _LOW32 = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 
 
-def fetch(array: Any, index: Any) -> None:
-    """Ask for the cache line in which an array's element begins; nothing waits for it.  Compiled code does
-    (`compiling`)."""
+def fetch(array: Any, index: Any, offset: Any) -> None:
+    """Ask for the cache line that holds a byte of an array's element; nothing waits for it.  Compiled code
+    does (`compiling`)."""
 
 
 @inlined
@@ -48,12 +50,13 @@ def look_ahead(t: Tables, data: Any, frame: Int, stop: Int, turn: Int) -> None:
         else:
             ports = np.uint32(dport << 16 | sport)
             number = hashed(t.scalars[Scalar.SEED], False, zero, destination, zero, source, ports)
-        fetch(t.slots, np.int64((number >> _32) & np.uint64(t.slots.size - 1)))
+        fetch(t.slots, np.int64((number >> _32) & np.uint64(t.slots.size - 1)), 0)
     t.ahead[turn & (RING - 1)] = number
     earlier = t.ahead[(turn - SLOT_DISTANCE) & (RING - 1)]
     slot = t.slots[(earlier >> _32) & np.uint64(t.slots.size - 1)]
     if earlier and slot >> _32 == earlier >> _32:
         i = np.int64(slot & _LOW32) - 1
-        fetch(t.connections, i)
-        fetch(t.ends, 2 * i)
-        fetch(t.ends, 2 * i + 1)
+        for offset in CONNECTION_LINES:
+            fetch(t.connections, i, offset)
+        for offset in END_LINES:
+            fetch(t.ends, 2 * i, offset)

@@ -77,25 +77,25 @@ def _unpacking(kinds: Any) -> Any:
     return intrinsic(unpacked)
 
 
-def _fetching(typing_context: Any, array: Any, index: Any) -> Any:
+def _fetching(typing_context: Any, array: Any, index: Any, offset: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = signature.args[0]
         there = context.make_array(kind)(context, builder, arguments[0])
         item_pointer: Any = cgutils.get_item_pointer
         place = item_pointer(context, builder, kind, there, [arguments[1]], wraparound=False)
-        line = builder.bitcast(place, cgutils.voidptr_t)
+        line = cgutils.pointer_add(builder, place, arguments[2], cgutils.voidptr_t)
         word = cgutils.int32_t
         takes = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, word, word, word])
         prefetch = builder.module.declare_intrinsic("llvm.prefetch", [cgutils.voidptr_t], takes)
         builder.call(prefetch, [line, word(0), word(3), word(1)])  # to read; keep it; data
         return context.get_dummy_value()
 
-    return types.void(array, index), generate
+    return types.void(array, index, types.intp), generate
 
 
 _fetched: Any = intrinsic(_fetching)
 
 
 @overload(fetch, jit_options=_OPTIONS | {"forceinline": True}, strict=False)
-def _fetch(array: Any, index: Any) -> Any:
-    return lambda array, index: _fetched(array, index)
+def _fetch(array: Any, index: Any, offset: Any) -> Any:
+    return lambda array, index, offset: _fetched(array, index, offset)

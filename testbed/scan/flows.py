@@ -18,6 +18,8 @@ from .layout import Int, Of, Scalar, Tables
 PAST_MOST: Final = MOST_REMEMBERED * 2
 """Places in each of the two sets of four-tuples that were in use, at the most."""
 
+UNKNOWN_HASH: Final = np.uint64(0)
+
 _LOW32 = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 _29 = np.uint64(29)

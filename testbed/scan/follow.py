@@ -68,11 +68,13 @@ def take(
     window: Int,
     length: Int,
     scale: Int,
+    number: Any,
 ) -> Int:
     """Take a segment to its connection.
 
     s0, s1, d0, d1  the halves of the addresses, 64 bits each; IPv4: 0 and the address
     scale           the window scale that a SYN offers, -2 none
+    number          the four-tuple's hash; 0 where that is not known yet
 
     After PURE the connection's place and the sender are in the scalars Scalar.INDEX and Scalar.SIDE.
     """
@@ -88,7 +90,8 @@ def take(
         l0, l1, h0, h1, ports = s0, s1, d0, d1, np.uint32(sport << 16 | dport)
     else:
         l0, l1, h0, h1, ports = d0, d1, s0, s1, np.uint32(dport << 16 | sport)
-    number = hashed(scalars[Scalar.SEED], v6, l0, l1, h0, h1, ports)
+    if not number:
+        number = hashed(scalars[Scalar.SEED], v6, l0, l1, h0, h1, ports)
     i = find(t, number, v6, l0, l1, h0, h1, ports)
     if i < 0 or (flags & SYN and begins_anew(t, i, side_of(t.connections[i], from_low), flags, seq)):
         i = begin(t, number, v6, l0, l1, h0, h1, ports, from_low, itself, frame, time_ns, flags)

@@ -92,11 +92,20 @@ def _located(data: Any, at: Int, stop: Int, framing: Int) -> Any:
 
 @inlined
 def packet(
-    t: Tables, framing: Int, data: Any, at: Int, stop: Int, original: Int, frame: Int, time_ns: Int
+    t: Tables,
+    framing: Int,
+    data: Any,
+    at: Int,
+    stop: Int,
+    original: Int,
+    frame: Int,
+    time_ns: Int,
+    number: Any,
 ) -> Int:
     """Take the packet in `data[at:stop]`: TAKEN, or what is to be done about it first (ROOM, PURE, SECOND).
 
     original   where it ended on the wire
+    number     as in `take`
     """
     kind, at = _located(data, at, stop, framing)
     zero = np.uint64(0)
@@ -160,6 +169,7 @@ def packet(
         u16(data, at + 14),
         wire_end - payload,
         scale,
+        number,
     )
     if answer == TAKEN and wire_end > original and wire_end > stop:
         longer(t, frame, stop >= original)

@@ -183,7 +183,7 @@ def begin(
     scalars = t.scalars
     if scalars[Scalar.FREE] < 0 and scalars[Scalar.USED] == t.connections.size:
         return FULL
-    if scalars[Scalar.LIVE] * 4 >= t.slots.size * 3 or not sweep(t, time_ns - TWO_MSL_NS):
+    if scalars[Scalar.LIVE] * 2 >= t.slots.size or not sweep(t, time_ns - TWO_MSL_NS):
         return FULL
     bits = 0
     before = find(t, number, v6, l0, l1, h0, h1, ports)

@@ -65,7 +65,7 @@ def with_room(t: Tables) -> Tables:
         t.queues.resize((places, 4), refcheck=False)
     if not scalars[Scalar.RARE_FREE] and scalars[Scalar.RARE_USED] + 2 > t.rare.size:
         t.rare.resize(2 * _more(t.rare.size // 2), refcheck=False)
-    if scalars[Scalar.LIVE] * 4 >= t.slots.size * 3:
+    if scalars[Scalar.LIVE] * 2 >= t.slots.size:
         slots = np.zeros(2 * t.slots.size, np.uint64)
         rehash(t.slots, slots)
         t = t._replace(slots=slots)

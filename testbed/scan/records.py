@@ -12,9 +12,10 @@ import numpy as np
 
 from ..wire.pcap import MAX_CAPTURED
 from ..wire.pcapng import ENHANCED_PACKET, EPB_DROPCOUNT, MAX_BLOCK, MAX_TIME_NS
-from .ahead import DISTANCE, look_ahead
+from .ahead import DISTANCE, RING, look_ahead
 from .compiled import compiled, entry, inlined
 from .frames import ETHERNET, packet
+from .flows import UNKNOWN_HASH
 from .layout import Int, Scalar, Tables
 from .words import u32, u32_swapped
 
@@ -46,9 +47,9 @@ def walk_pcap(
     next_look, turn = at, scalars[Scalar.FRAME]
     while at + header <= size:
         while framing == ETHERNET and turn < scalars[Scalar.FRAME] + DISTANCE and next_look + header <= size:
-            frame = next_look + header
-            next_look = frame + _word(data, next_look + 8, little)
-            look_ahead(t, data, frame, min(next_look, size), turn)
+            begin = next_look + header
+            next_look = begin + _word(data, next_look + 8, little)
+            look_ahead(t, data, begin, min(next_look, size), turn)
             turn += 1
         captured = _word(data, at + 8, little)
         if captured > MAX_CAPTURED:
@@ -59,7 +60,9 @@ def walk_pcap(
             return MORE, at
         time_ns = _word(data, at, little) * SECOND_NS + _word(data, at + 4, little) * scale
         original = start + _word(data, at + 12, little)
-        answer = packet(t, framing, data, start, stop, original, scalars[Scalar.FRAME] + 1, time_ns)
+        frame = scalars[Scalar.FRAME] + 1
+        number = t.ahead[scalars[Scalar.FRAME] & (RING - 1)] if framing == ETHERNET else UNKNOWN_HASH
+        answer = packet(t, framing, data, start, stop, original, frame, time_ns, number)
         if answer:
             _stopped(scalars, start, stop, stop, time_ns, link, original - start)
             return answer, at
@@ -112,7 +115,15 @@ def walk_pcapng(t: Tables, data: Any, at: Int, little: Int, interfaces: Any) -> 
         time_ns = units * unit
         original = start + _word(data, at + 24, little)
         answer = packet(
-            t, interfaces[number, 0], data, start, stop, original, scalars[Scalar.FRAME] + 1, time_ns
+            t,
+            interfaces[number, 0],
+            data,
+            start,
+            stop,
+            original,
+            scalars[Scalar.FRAME] + 1,
+            time_ns,
+            UNKNOWN_HASH,
         )
         if answer:
             _stopped(scalars, start, stop, end, time_ns, interfaces[number, 1], original - start)
