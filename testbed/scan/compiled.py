@@ -15,7 +15,7 @@ import hashlib
 import importlib.util
 import os
 import platform
-import sys
+import struct
 import tempfile
 import threading
 from collections.abc import Callable
@@ -35,8 +35,6 @@ REMEDY: Final = "pip install 'tcp-testbed[scan]'"
 
 RETURNED: Final = {"None": 0, "Int": 1, "tuple[Int, Int]": 2}
 """What an entry may be annotated to return, and how many words that is."""
-
-WORD: Final = 8
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -111,9 +109,10 @@ def laid_out(argument: Any) -> bytes:
         return argument.laid_out
     if isinstance(argument, np.ndarray):
         assert argument.flags.c_contiguous
-        words = argument.size, argument.itemsize, argument.ctypes.data, *argument.shape, *argument.strides
-        return bytes(2 * WORD) + b"".join(word.to_bytes(WORD, sys.byteorder) for word in words)
-    return (int(argument) & (1 << 64) - 1).to_bytes(WORD, sys.byteorder)
+        sizes = argument.size, argument.itemsize
+        words = 0, 0, *sizes, argument.ctypes.data, *argument.shape, *argument.strides
+        return struct.pack(f"{len(words)}q", *words)
+    return struct.pack("Q" if isinstance(argument, np.uint64) else "q", argument)
 
 
 class Placed(tuple[Any, ...]):

@@ -119,7 +119,11 @@ def _parquet(path: Path) -> Iterator[Table]:
     from pyarrow import parquet
 
     words = [column.name for column in COLUMNS if column.kind == "word"]
-    with parquet.ParquetWriter(path, _schema(), compression="lz4", use_dictionary=words) as writer:
+    encodings = {column.name: "DELTA_BINARY_PACKED" for column in COLUMNS if column.kind == "number"}
+    writer = parquet.ParquetWriter(
+        path, _schema(), compression="lz4", use_dictionary=words, column_encoding=encodings
+    )
+    with writer:
         waiting: list[Any] = []
 
         def flush() -> None:
