@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.text import Text
 
 from ..errors import UnreadableInput, UsageError
 from ..findings import Severity
 from ..render.escape import visible
-from ..report.folder import ladder_of
+from ..render.wording import counted
 from .output import STYLE, console, print_json, print_ladder, print_story
 from .remarks import remark
-from .telling import LADDER_SEGMENTS, counted
 
 if TYPE_CHECKING:
     from ..scan.job import Job
@@ -86,6 +78,8 @@ def command(
         raise UsageError("say which captures to scan: testbed scan PATH...")
     if explains and as_json:
         raise UsageError("--explain tells in words; leave --json out, or use explain --json")
+    # numpy's library of linear algebra, which nothing here uses, keeps a core for each of its threads busy
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from ..scan.compiled import NEEDED, nothing_cached, require
 
     require(*NEEDED)
@@ -181,6 +175,15 @@ def _progress(total: int, unit: str) -> Iterator[Told]:
     if not out.is_terminal:
         yield lambda done: None
         return
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
     how_many = TextColumn("{task.completed} of {task.total} captures")
     columns = (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (how_many,)
     with Progress(BarColumn(), *columns, TimeRemainingColumn(), console=out, transient=True) as progress:
@@ -236,7 +239,9 @@ def _tell_captures(summary: Summary) -> None:
 
 
 def _explain(summary: Summary) -> None:
+    from ..report.folder import ladder_of
     from ..scan.telling import explained
+    from .telling import LADDER_SEGMENTS
 
     several = len(summary.scanned) > 1
     for file, one in explained(summary.guilty):

@@ -118,10 +118,14 @@ def _parquet(path: Path) -> Iterator[Table]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    words = [column.name for column in COLUMNS if column.kind == "word"]
-    encodings = {column.name: "DELTA_BINARY_PACKED" for column in COLUMNS if column.kind == "number"}
+    words, numbers = ([column.name for column in COLUMNS if column.kind == kind] for kind in ("word", "number"))
     writer = parquet.ParquetWriter(
-        path, _schema(), compression="lz4", use_dictionary=words, column_encoding=encodings
+        path,
+        _schema(),
+        compression="lz4",
+        use_dictionary=words,
+        column_encoding=dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
+        write_statistics=numbers,  # the least and the greatest word are of no use, and costly
     )
     with writer:
         waiting: list[Any] = []
