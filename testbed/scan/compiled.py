@@ -10,6 +10,7 @@ among it, from the versions of numba and Python, and from the processor: what is
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import importlib.util
@@ -139,16 +140,38 @@ def _code(of: Entry, arguments: tuple[Any, ...]) -> Code:
     """From the folder where it was put before; else compiled, and put there."""
     folder = cache_folder()
     path = folder / f"{of.function.__module__}.{of.function.__name__}" if folder is not None else None
-    if path is not None and path.is_file():
-        return Code(*path.read_bytes().split(b"\n", 1))
-    from .compiling import machine_code
+    code = _kept(path) if path is not None else None
+    if code is None:
+        from .compiling import machine_code
 
-    code = Code(*machine_code(of.function, arguments, of.returns))
-    if path is not None:
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(b"\n".join(code))
-        os.replace(file.name, path)
+        code = Code(*machine_code(of.function, arguments, of.returns))
+        if path is not None:
+            _keep(code, path)
     return code
+
+
+def _keep(code: Code, path: Path) -> None:
+    """Put it into a file, if that can be written: the sum of all that follows, the name, the code."""
+    content = b"\n".join(code)
+    with contextlib.suppress(OSError), tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        file = Path(folder) / path.name
+        file.write_bytes(_sum(content) + content)
+        file.replace(path)
+
+
+def _kept(path: Path) -> Code | None:
+    """What was put there; None where nothing was, or it is damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    size = len(_sum(b""))
+    whole = content[:size] == _sum(content[size:])
+    return Code(*content[size:].split(b"\n", 1)) if whole else None
+
+
+def _sum(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
 
 
 def _loaded(code: Code) -> Any:
@@ -208,7 +231,7 @@ def cache_folder() -> Path | None:
 def nothing_cached() -> bool:
     """Whether everything has yet to be compiled."""
     folder = cache_folder()
-    return folder is None or next(folder.iterdir(), None) is None
+    return folder is None or not any(folder.iterdir())
 
 
 def _user() -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, compiler, types
+from llvmlite import binding, ir
+from numba import core
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic, overload, register_jitable
@@ -15,11 +15,15 @@ from numba.np.numpy_support import from_dtype
 from .ahead import fetch
 from .compiled import Part, parts
 
-ELSEWHERE: Final = ("llvm.", "mem")
-"""What machine code may call that is not in it: the processor's own, and memcpy and the like."""
+cgutils: Any = core.cgutils
+compiler: Any = core.compiler
+types: Any = core.types
+
+ELSEWHERE: Final = ("llvm.", "memcpy", "memmove", "memset")
+"""What machine code may call that is not in it: LLVM's own, and what every process has."""
 
 # no counting of references: the callers hold all arrays, and nothing compiled makes one
-_OPTIONS: Final = {"error_model": "numpy", "_nrt": False}
+_OPTIONS: Final[Any] = {"error_model": "numpy", "_nrt": False}
 
 _registered: Final[set[Part]] = set()
 
@@ -51,6 +55,8 @@ def machine_code(function: Any, arguments: tuple[Any, ...], returns: int) -> tup
     library: Any = result.library
     with global_compiler_lock:
         library.finalize()
+    functions = binding.parse_assembly(library.get_llvm_str()).functions
+    assert all(one.name.startswith(ELSEWHERE) for one in functions if one.is_declaration)
     _, _, (code, _) = library.serialize_using_object_code()
     return result.fndesc.llvm_func_name.encode(), code
 

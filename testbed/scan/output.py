@@ -118,7 +118,9 @@ def _parquet(path: Path) -> Iterator[Table]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    words, numbers = ([column.name for column in COLUMNS if column.kind == kind] for kind in ("word", "number"))
+    words, numbers = (
+        [column.name for column in COLUMNS if column.kind == kind] for kind in ("word", "number")
+    )
     writer = parquet.ParquetWriter(
         path,
         _schema(),

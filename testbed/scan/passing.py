@@ -87,7 +87,7 @@ class Pass:
     def pieces(self) -> Iterator[int]:
         """Go through it; yields after each piece how many bytes that was."""
         buffer, kept = np.empty(2 * PIECE, np.uint8), 0
-        while size := self.capture.read_into(memoryview(buffer)[kept : kept + PIECE]):
+        while size := self.capture.read_into(buffer.data[kept : kept + PIECE]):
             end = kept + size
             done = self._walk(buffer[:end], 0)
             kept = end - done

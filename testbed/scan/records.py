@@ -14,8 +14,8 @@ from ..wire.pcap import MAX_CAPTURED
 from ..wire.pcapng import ENHANCED_PACKET, EPB_DROPCOUNT, MAX_BLOCK, MAX_TIME_NS
 from .ahead import DISTANCE, RING, look_ahead
 from .compiled import compiled, entry, inlined
-from .frames import ETHERNET, packet
 from .flows import UNKNOWN_HASH
+from .frames import ETHERNET, packet
 from .layout import Int, Scalar, Tables
 from .words import u32, u32_swapped
 

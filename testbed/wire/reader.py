@@ -153,7 +153,7 @@ class CaptureFile:
     icmp_errors_seen   how many there were
 
     parser             what its bytes are fed to, None for a text
-    decoder            what its packets are given to: with `chunks` all that is needed to read it otherwise
+    decoder            what its packets are given to: with `read_into` all that is needed to read it otherwise
 
     Error handling: what is wrong inside a file is told in `problems`, and everything before it stands;
     only a file that cannot be taken for a capture at all raises (`open_capture`).
@@ -327,28 +327,28 @@ class CaptureFile:
     def _batches(self) -> Iterator[list[Row]]:
         parser = self.parser
         assert parser is not None  # a text does not get here
-        for chunk in self.chunks():
+        for chunk in self._chunks():
             rows = parser.feed(chunk)
             if rows:
                 yield rows
         parser.finish()
 
-    def chunks(self, size: int = CHUNK) -> Iterator[bytes]:
-        """The file's bytes, unzipped, in pieces of at most `size`, for as long as the parser wants more."""
+    def _chunks(self) -> Iterator[bytes]:
+        """The file's bytes, unzipped, in pieces of at most CHUNK, for as long as the parser wants more."""
         parser = self.parser
         assert parser is not None  # nor here
         chunk, self._head = self._head, b""
         while chunk and not parser.stopped:
             yield chunk
-            chunk = b"" if self._problems else self._next_chunk(size)
+            chunk = b"" if self._problems else self._next_chunk()
 
-    def _next_chunk(self, size: int) -> bytes:
+    def _next_chunk(self) -> bytes:
         with self._reading():
-            return _read_some(self._source, size)
+            return _read_some(self._source, CHUNK)
         return b""
 
     def read_into(self, place: memoryview) -> int:
-        """The same for who keeps the memory: how many of the next bytes were put there, 0 at the end."""
+        """Put the next of these bytes into memory of the caller's; answers how many, 0 where no more come."""
         parser = self.parser
         assert parser is not None  # nor here
         chunk, self._head = self._head[: len(place)], self._head[len(place) :]
