@@ -78,8 +78,16 @@ def command(
         raise UsageError("say which captures to scan: testbed scan PATH...")
     if explains and as_json:
         raise UsageError("--explain tells in words; leave --json out, or use explain --json")
+    files = [file for path in paths for file in _captures(path)]
+    if files.count("-") > 1 or ("-" in files and (explains or dask or len(files) > 1)):
+        raise UsageError("- is standard input: scan it alone, and not with --explain or --dask")
     # numpy's library of linear algebra, which nothing here uses, keeps a core for each of its threads busy
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    by_processes = dask is None and len(files) > 1 and jobs != 1
+    if by_processes:
+        from ..scan import workers
+
+        workers.begin()
     from ..scan.compiled import NEEDED, nothing_cached, require
 
     require(*NEEDED)
@@ -89,16 +97,13 @@ def command(
 
     if where:
         filters.parse(where)
-    files = [file for path in paths for file in _captures(path)]
-    if files.count("-") > 1 or ("-" in files and (explains or dask or len(files) > 1)):
-        raise UsageError("- is standard input: scan it alone, and not with --explain or --dask")
     part = form(out) if out is not None else ""
     wanted = [Job(file, where, part, limit=limit) for file in files]
     if nothing_cached():
         remark("compiling, this once: it takes some 15 seconds")
     with contextlib.ExitStack() as stack:
         table = stack.enter_context(writing(out)) if out is not None else None
-        if dask is not None or (len(files) > 1 and jobs != 1):
+        if dask is not None or by_processes:
             summary = _side_by_side(wanted, table, dask, jobs)
         else:
             summary = _one_by_one(wanted, table)
@@ -142,7 +147,7 @@ def _one_by_one(jobs: Sequence[Job], table: Table | None) -> Summary:
 
 
 def _side_by_side(jobs: Sequence[Job], table: Table | None, dask: str | None, count: int | None) -> Summary:
-    from ..scan import pool
+    from ..scan import pool, workers
     from ..scan.summary import Summary
 
     total = Summary(jobs[0].limit)
@@ -153,7 +158,7 @@ def _side_by_side(jobs: Sequence[Job], table: Table | None, dask: str | None, co
             if table is not None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="testbed-scan-"))
                 jobs = [job._replace(folder=folder) for job in jobs]
-            executor = stack.enter_context(pool.processes(min(count or pool.cores(), len(jobs))))
+            executor = stack.enter_context(workers.processes(min(count or workers.cores(), len(jobs))))
         told = stack.enter_context(_progress(len(jobs), "captures"))
         results = stack.enter_context(contextlib.closing(pool.scan_all(jobs, executor)))
         for summary, rows in results:

@@ -1,6 +1,7 @@
 """Captures too big, or too many, to be explained one connection at a time: a row for each connection.
 
-    pool, warm several captures: processes of this machine, or a Dask cluster
+    pool, workers, warm
+               several captures: processes of this machine, or a Dask cluster
     job        one capture, from beginning to end
     passing    its one pass: where compiled code stops, the pure core goes on
 

@@ -1,4 +1,4 @@
-"""Several captures side by side: in processes of this machine, or on a Dask cluster's.
+"""Several captures side by side: in processes of this machine (`workers`), or on a Dask cluster's.
 
 Either is an executor to which the same function is handed; what differs is where it runs.
 """
@@ -6,14 +6,10 @@ Either is an executor to which the same function is handed; what differs is wher
 from __future__ import annotations
 
 import io
-import multiprocessing
-import os
-import threading
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import connection
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,13 +20,6 @@ from .summary import Summary
 
 CONNECT_S: Final = 10
 """How long a cluster's scheduler may take to answer."""
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def scan_all(jobs: Sequence[Job], executor: Executor) -> Generator[tuple[Summary, bytes | str], None, None]:
@@ -62,33 +51,6 @@ def append(table: Table, rows: bytes | str) -> None:
     with path.open("rb") as stream:
         table.append(stream)
     path.unlink()
-
-
-@contextmanager
-def processes(count: int) -> Iterator[Executor]:
-    """Processes of this machine, which end with this one, whatever ends it."""
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    if "forkserver" in methods:
-        context.set_forkserver_preload(["testbed.scan.job", "testbed.scan.warm"])
-    with ProcessPoolExecutor(count, context, initializer=_end_with_parent) as executor:
-        try:
-            yield executor
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    sentinel = parent.sentinel
-
-    def wait() -> None:
-        connection.wait([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from testbed.scan import passing
 from testbed.wire.segment import ACK, FIN, PSH, RST, SYN, Segment, reverse
 
 from ..mutation import CORPUS, seeds
@@ -152,6 +153,15 @@ def test_every_format_and_framing(number: int) -> None:
         assert_same(raw)
         if raw[:2] != b"\x1f\x8b":
             assert_same(gzip.compress(raw, 1, mtime=0))
+
+
+@pytest.mark.parametrize("number", range(len(seeds())))
+def test_a_few_bytes_at_a_time(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records and blocks longer than a piece, which is longer than no header."""
+    monkeypatch.setattr(passing, "PIECE", 50)
+    raw = seeds()[number]
+    if raw[:4].isascii() and raw[:4].strip(b"0123456789:"):
+        assert_same(raw)
 
 
 def test_many_at_once_and_one_after_the_other() -> None:

@@ -18,7 +18,7 @@ from distributed import Client
 from testbed.errors import CapabilityError, UnreadableInput
 from testbed.explanation import explain
 from testbed.net.libc import dying_with_parent
-from testbed.scan import pool
+from testbed.scan import pool, workers
 from testbed.scan.job import Job
 from testbed.scan.output import writing
 from testbed.scan.summary import Summary
@@ -113,5 +113,5 @@ def test_nobody_at_that_address(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_capture_that_is_none_stops_the_others(captures: list[Path], tmp_path: Path) -> None:
     (tmp_path / "no.pcap").write_bytes(b"no capture at all")
     jobs = [Job(str(path)) for path in (tmp_path / "no.pcap", *captures)]
-    with pytest.raises(UnreadableInput, match=r"no\.pcap"), pool.processes(2) as executor:
+    with pytest.raises(UnreadableInput, match=r"no\.pcap"), workers.processes(2) as executor:
         list(pool.scan_all(jobs, executor))
