@@ -36,7 +36,7 @@ from .records import MORE, SECOND_NS, UNKNOWN_CLOCK, done_with_packet, walk_pcap
 from .revive import Record, revived, store
 from .verdicts import Verdicts
 
-PIECE: Final = 1 << 20
+PIECE: Final = 1 << 19
 """Bytes asked for at once: few enough to stay in the processor's cache, and so many that what is done for
 each piece takes no time beside them."""
 
