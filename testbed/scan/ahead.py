@@ -24,6 +24,9 @@ DISTANCE: Final = 12
 SLOT_DISTANCE: Final = 6
 """How many packets later its slot is there."""
 
+PROBES: Final = 3
+"""Slots that it is looked for in; farther from its own lie few."""
+
 RING: Final = 16
 CONNECTION_LINES: Final = (0, CONNECTION.itemsize - 1)
 END_LINES: Final = (0, 64, 2 * END.itemsize - 1)
@@ -53,10 +56,17 @@ def look_ahead(t: Tables, data: Any, frame: Int, stop: Int, turn: Int) -> None:
         fetch(t.slots, np.int64((number >> _32) & np.uint64(t.slots.size - 1)), 0)
     t.ahead[turn & (RING - 1)] = number
     earlier = t.ahead[(turn - SLOT_DISTANCE) & (RING - 1)]
-    slot = t.slots[(earlier >> _32) & np.uint64(t.slots.size - 1)]
-    if earlier and slot >> _32 == earlier >> _32:
-        i = np.int64(slot & _LOW32) - 1
-        for offset in CONNECTION_LINES:
-            fetch(t.connections, i, offset)
-        for offset in END_LINES:
-            fetch(t.ends, 2 * i, offset)
+    tag, mask = earlier >> _32, np.uint64(t.slots.size - 1)
+    for further in range(PROBES):
+        slot = t.slots[(tag + np.uint64(further)) & mask]
+        if slot >> _32 == tag and slot:
+            _fetch_records(t, np.int64(slot & _LOW32) - 1)
+            break
+
+
+@inlined
+def _fetch_records(t: Tables, i: Int) -> None:
+    for offset in CONNECTION_LINES:
+        fetch(t.connections, i, offset)
+    for offset in END_LINES:
+        fetch(t.ends, 2 * i, offset)
