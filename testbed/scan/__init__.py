@@ -1,7 +1,6 @@
 """Captures too big, or too many, to be explained one connection at a time: a row for each connection.
 
-    pool, workers, warm
-               several captures: processes of this machine, or a Dask cluster
+    pool       several captures: processes of this machine (workers, warm), or a Dask cluster
     job        one capture, from beginning to end
     passing    its one pass: where compiled code stops, the pure core goes on
 
@@ -14,6 +13,7 @@ compiled, and following the pure core line by line:
     kinds      what rules may ask of a connection
     ahead      memory, before it is needed
 
+compiled, compiling                     what is compiled, by whom, where it is kept and how it is called
 layout, memory, batch                   connections as records
 revive     a record as a `tcp.Connection`, and back
 verdicts   the pure core's verdict and findings, asked for once for each kind of connection

@@ -29,7 +29,10 @@ PROBES: Final = 3
 
 RING: Final = 16
 CONNECTION_LINES: Final = (0, CONNECTION.itemsize - 1)
+"""Bytes of a connection's record in different cache lines, as far as it lies in several."""
 END_LINES: Final = (0, 64, 2 * END.itemsize - 1)
+"""The same of its two ends' records."""
+
 _LOW32 = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 

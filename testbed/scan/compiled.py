@@ -50,26 +50,26 @@ def require(*modules: str) -> None:
 # ---- what is compiled
 
 
-class Part(NamedTuple):
+class Callee(NamedTuple):
     """A function that compiled code may call; `inline`: its code goes where it is called."""
 
     function: Callable[..., Any]
     inline: bool
 
 
-parts: Final[list[Part]] = []
+callees: Final[list[Callee]] = []
 """In the order in which their modules are imported, which is that in which they call each other."""
 
 
 def compiled(function: Function) -> Function:
     """Compile with what calls it."""
-    parts.append(Part(function, inline=False))
+    callees.append(Callee(function, inline=False))
     return function
 
 
 def inlined(function: Function) -> Function:
     """The same for what runs for every packet: the tables, which are long to hand over, are not."""
-    parts.append(Part(function, inline=True))
+    callees.append(Callee(function, inline=True))
     return function
 
 
@@ -79,13 +79,14 @@ def entry(function: Function) -> Function:
 
 
 class Entry:
-    """A compiled function.  Its arguments are whole numbers, arrays, and tuples of these, always of the
-    same types; they lie one after the other in memory, as numba lays them out, and their address is
+    """A compiled function.  Its arguments are whole numbers, arrays in C's order and `Placed`, always of
+    the same types; they lie one after the other in memory, as numba lays them out, and their address is
     handed over.  While it runs other threads do."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
         self.returns = RETURNED[function.__annotations__["return"]]
+        self._call: Any = None
 
     def __call__(self, *arguments: Any) -> Any:
         call = self._call or self._made(arguments)
@@ -93,8 +94,6 @@ class Entry:
         status = call(answer, ctypes.byref(error), b"".join(map(laid_out, arguments)))
         assert not status, "nothing compiled raises"
         return tuple(answer) if self.returns == 2 else answer[0] if self.returns else None
-
-    _call: Any = None
 
     def _made(self, arguments: tuple[Any, ...]) -> Any:
         with _LOCK:
@@ -204,8 +203,9 @@ def _digest(root: Path) -> str:
     numba = importlib.util.find_spec("numba")
     assert numba is not None and numba.origin is not None
     digest = hashlib.sha256(Path(numba.origin).with_name("_version.py").read_bytes())
-    features = binding.get_host_cpu_features().flatten()
-    digest.update(f"{platform.python_version()} {binding.get_host_cpu_name()} {features}".encode())
+    digest.update(f"{platform.python_version()} {platform.machine()} {binding.get_host_cpu_name()}".encode())
+    with contextlib.suppress(RuntimeError):  # not every processor tells; numba then uses none
+        digest.update(binding.get_host_cpu_features().flatten().encode())
     for part in PARTS:
         for file in sorted((root / part).glob("*.py")):
             digest.update(file.read_bytes())

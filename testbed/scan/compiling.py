@@ -13,7 +13,7 @@ from numba.extending import intrinsic, overload, register_jitable
 from numba.np.numpy_support import from_dtype
 
 from .ahead import fetch
-from .compiled import Part, parts
+from .compiled import Callee, callees
 
 cgutils: Any = core.cgutils
 compiler: Any = core.compiler
@@ -25,7 +25,7 @@ ELSEWHERE: Final = ("llvm.", "memcpy", "memmove", "memset")
 # no counting of references: the callers hold all arrays, and nothing compiled makes one
 _OPTIONS: Final[Any] = {"error_model": "numpy", "_nrt": False}
 
-_registered: Final[set[Part]] = set()
+_registered: Final[set[Callee]] = set()
 
 
 def machine_code(function: Any, arguments: tuple[Any, ...], returns: int) -> tuple[bytes, bytes]:
@@ -34,10 +34,10 @@ def machine_code(function: Any, arguments: tuple[Any, ...], returns: int) -> tup
     arguments   like those of all later calls
     returns     how many words
     """
-    for part in parts:
-        if part not in _registered:
-            _registered.add(part)
-            register_jitable(**_OPTIONS, forceinline=part.inline)(part.function)
+    for callee in callees:
+        if callee not in _registered:
+            _registered.add(callee)
+            register_jitable(**_OPTIONS, forceinline=callee.inline)(callee.function)
     register_jitable(**_OPTIONS, forceinline=True)(function)
     unpacked = _unpacking(types.Tuple([_kind(argument) for argument in arguments]))
 

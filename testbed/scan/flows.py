@@ -19,6 +19,7 @@ PAST_MOST: Final = MOST_REMEMBERED * 2
 """Places in each of the two sets of four-tuples that were in use, at the most."""
 
 UNKNOWN_HASH: Final = np.uint64(0)
+"""In place of a four-tuple's hash: it is still to be made."""
 
 _LOW32 = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)

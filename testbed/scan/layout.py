@@ -5,7 +5,7 @@
     RARE         what an end needs only once there are FINs, RSTs, keepalives or zero windows; two again
 
 A number that is not known yet is told by a bit, not by a value.  96 bytes and twice 64 are one
-connection; four places in the two queues of the tracker and its slot in the table come to 40 more.
+connection; four places in the two queues of the tracker and its slots in the table come to 40 or 50 more.
 
 What the records do not hold, so that `revive` hands a connection to the pure core when it matters: a
 simultaneous open, an RST that may be refused, segments from before their sender's SYN,ACK, data beyond

@@ -22,8 +22,8 @@ DOUBLED: Final = 1 << 17
 """Places up to which the room is doubled, so that little is moved while it is small."""
 
 OVER_PLACES: Final = 1 << 14
-"""Connections that are over, taken out at once: so many that what is done for each batch takes no time beside
-them, which 7 MB hold."""
+"""Connections that are over, taken out at once: what is done once for all of them is little beside them.
+They take 7 MB."""
 
 
 def empty_tables(places: int = PLACES, over: int = OVER_PLACES) -> Tables:

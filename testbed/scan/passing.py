@@ -37,8 +37,8 @@ from .revive import Record, revived, store
 from .verdicts import Verdicts
 
 PIECE: Final = 1 << 19
-"""Bytes asked for at once: few enough to stay in the processor's cache, and so many that what is done for
-each piece takes no time beside them."""
+"""Bytes asked for at once: they stay in the processor's cache, and what is done once for all of them is
+little beside them."""
 
 MOST_PACKETS: Final = (1 << 32) - PIECE
 """Frame numbers are kept in 32 bits."""
