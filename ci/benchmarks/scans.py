@@ -65,7 +65,7 @@ def side_by_side(options: Options) -> Iterator[Job]:
     with tempfile.TemporaryDirectory(prefix="testbed-bench-") as folder:
         packets = 0
         for number in range(FILES):
-            packets += write(Path(folder) / f"{number}.pcap", options.packets // FILES).packets
+            packets += write(Path(folder) / f"{number}.pcap", options.packets).packets
         command = [sys.executable, "-m", "testbed", "scan", folder, "--jobs"]
         yield Job(
             [
