@@ -60,6 +60,43 @@ def columns() -> Iterator[str]:
     yield ""
 
 
+def checks() -> Iterator[str]:
+    """What `testbed verify` checks, and how it stops a server."""
+    from testbed.verify.checks import CHECKS
+    from testbed.verify.profiles import PROFILES
+
+    yield "## The checks"
+    yield ""
+    for check in CHECKS.values():
+        yield f"### {check.id}"
+        yield ""
+        yield f"**{check.question}**"
+        yield ""
+        rows = {
+            "does": check.does,
+            "measures": check.measures,
+            "pass": check.passes,
+            "warn": check.warns,
+            "fail": check.fails,
+            "info": check.informs,
+            "why it hurts": check.hurts,
+            "what to change": check.change,
+            "source": check.source,
+        }
+        yield "| | |"
+        yield "|---|---|"
+        yield from (_row(name, text) for name, text in rows.items() if text)
+        yield ""
+    yield "## The profiles"
+    yield ""
+    yield "| profile | programs | stop | grace, seconds | |"
+    yield "|---|---|---|---|---|"
+    for profile in PROFILES.values():
+        programs = ", ".join(f"`{name}`" for name in profile.programs)
+        yield _row(f"`{profile.name}`", programs, profile.stop.name, f"{profile.grace:g}", profile.note)
+    yield ""
+
+
 def architecture() -> Iterator[str]:
     """The parts of testbed/ by what they import, and the state machine of the TCP part."""
     imports = between_parts(imports_under(PACKAGE, ROOT))
@@ -127,6 +164,7 @@ PAGES: dict[Path, Callable[[], Iterator[str]]] = {
     ROOT / "docs" / "catalogue.md": scenarios,
     ROOT / "docs" / "findings.md": findings,
     ROOT / "docs" / "scan.md": columns,
+    ROOT / "docs" / "verify.md": checks,
     ROOT / "docs" / "architecture.md": architecture,
 }
 

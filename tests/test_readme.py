@@ -153,7 +153,7 @@ def test_a_command(line: str, results: Mapping[str, Future[subprocess.CompletedP
 
 def test_no_line_is_excused_that_is_not_there() -> None:
     assert set(ELSEWHERE) <= set(COMMANDS)
-    assert {language for language, _ in BLOCKS} == {"sh", "text", "python"}
+    assert {language for language, _ in BLOCKS} == {"sh", "text", "python", "toml"}
 
 
 # ---------------------------------------------------------------- what is shown

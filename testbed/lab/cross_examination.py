@@ -266,9 +266,9 @@ def check_counts(connections: list[LiveConnection], late: Container[int] = froze
 
 
 def _sent_again(connection: LiveConnection, late: Container[int]) -> int:
-    """Segments that the wire takes for retransmissions."""
+    """Segments that the wire takes for retransmissions (for those with SYN see `_crossed`)."""
     held = sum(
-        e.segment.frame in late and any(e.notes & note for note in SENT_AGAIN)
+        e.segment.frame in late and not e.segment.flags & SYN and any(e.notes & note for note in SENT_AGAIN)
         for e in connection.exchanges or ()
     )
     return sum(map(connection.count, SENT_AGAIN)) - held

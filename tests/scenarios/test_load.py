@@ -120,5 +120,5 @@ def test_as_it_is_typed(live: None) -> None:
     done = command("run", NAME, "--connections", "50", "--ending", "never")
     assert done.returncode == 0, done.stdout
     assert "clients: 50 FIN_WAIT_2   server: 50 CLOSE_WAIT" in done.stdout
-    assert "the first of 50 connections" in done.stdout
+    assert "(1 of 50)" in done.stdout and "and 49 more connections" in done.stdout
     assert "50 of 50" in done.stdout
