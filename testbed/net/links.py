@@ -118,20 +118,12 @@ def in_private_network() -> bool:
         return False
 
 
-def rx_packets(name: str = "lo") -> int:
-    """Packets that interface `name` of this thread's network has received so far ("received packets").
-
-    On `lo` every packet sent is received once.  A packet is counted before it reaches the taps, so
-    whoever has captured as many as were counted has lost none.
-    """
-    return _counters(name)[0]
-
-
 def passed_packets(name: str) -> int:
-    """Packets that a capture on interface `name` should have seen so far: those received and those sent.
+    """Packets that a capture on interface `name` of this thread's network should have seen so far.
 
-    On `lo` each packet is both, and seen once.  Elsewhere a packet sent is counted just after the taps
-    saw it, within the sender's system call.
+    Those received and those sent; on `lo` each packet is both, and seen once.  One received is counted
+    before the taps see it, so whoever has captured as many as were counted has lost none; one sent just
+    after they saw it, within the sender's system call.
     """
     received, sent = _counters(name)
     return received if name == "lo" else received + sent
