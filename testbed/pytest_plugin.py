@@ -38,6 +38,9 @@ MODES = ("off", "on", "retain-on-failure")
 NETWORKS = ("shared", "private", "host")
 SECTION = "tcp ladder"
 WIDTH = 100
+MOST_DRAWN = 3
+"""Connections of a failing test that are drawn in its report."""
+
 KEPT = "tcp_artifact"
 """The property of a test's report that has the name of a file, or of a folder, which ends in a slash."""
 
@@ -321,20 +324,25 @@ def _is_over(lab: Lab) -> bool:
 
 
 def _ladder_of(lab: Lab) -> str:
-    """The first connection drawn, and in words, a paragraph for each finding."""
+    """The first connections drawn, and in words, a paragraph for each finding."""
     from .errors import Error
     from .render import terminal
     from .render.escape import visible
+    from .render.wording import counted
 
     try:
         experiment = lab.experiment
         if not experiment.connections:
             return "(no ladder: no connection to the server was captured)"
-        told = [terminal.plain(experiment.ladder(), WIDTH).rstrip()]
-        if (more := len(experiment.connections) - 1) > 0:
-            told.append(f"This is the first of {more + 1} connections; the capture has them all.")
-        for paragraph in experiment.words.splitlines():
-            told.append(textwrap.fill(visible(paragraph), WIDTH, break_on_hyphens=False))
+        told = []
+        count = len(experiment.connections)
+        for number, connection in enumerate(experiment.connections[:MOST_DRAWN], start=1):
+            title = f"connection {number} of {count}" if count > 1 else ""
+            told.append(terminal.plain(experiment.ladder(title, connection=connection), WIDTH).rstrip())
+            for paragraph in experiment.words_on(connection).splitlines():
+                told.append(textwrap.fill(visible(paragraph), WIDTH, break_on_hyphens=False))
+        if (more := count - MOST_DRAWN) > 0:
+            told.append(f"And {counted(more, 'more connection')}; the page and the capture have them all.")
         return "\n\n".join(told)
     except Error as error:
         return f"(no ladder: {error})"

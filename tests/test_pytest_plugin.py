@@ -93,6 +93,29 @@ def test_a_state_that_never_comes_fails_the_test(project: pytest.Pytester) -> No
     result.stdout.fnmatch_lines(["*not so that the kernel has no socket of the server any more*CLOSE_WAIT*"])
 
 
+def test_each_of_a_few_connections_is_drawn(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        async def test_state(tcp_lab):
+            async with tcp_lab() as lab:
+                await lab.serve("echo")
+                for count in (1, 2, 3, 4):
+                    client = await lab.connect()
+                    await client.send(b"x" * count)
+                    client.close()
+                    await lab.see_gone("server", client=client)
+            assert False
+        """
+    )
+    result = project.runpytest_subprocess()
+    result.assert_outcomes(failed=1)
+    drawn = [f"connection {number} of 4" for number in (1, 2, 3)]
+    assert [line for line in result.outlines if line.startswith("connection ")] == drawn
+    result.stdout.fnmatch_lines(
+        [*(f"*client.send({number} bytes)*" for number in (1, 2, 3)), "And 1 more connection; *"]
+    )
+
+
 def test_pcap_on_keeps_what_passed(project: pytest.Pytester) -> None:
     project.makepyfile(GOOD)
     project.runpytest_subprocess("--pcap=on", "--pcap-dir=kept").assert_outcomes(passed=1)

@@ -131,8 +131,12 @@ class Experiment:
     @property
     def words(self) -> str:
         """The first connection in words, each finding in a line of its own."""
-        story = describe(self.connection, self.evidence, ())
-        return "\n".join([story, *(f"{f.severity} {f.code}: {f.text}" for f in self.findings)])
+        return self.words_on(self.connection)
+
+    def words_on(self, connection: LiveConnection) -> str:
+        """The same for any one of the connections."""
+        story = describe(connection, self.evidence_on(connection), ())
+        return "\n".join([story, *(f"{f.severity} {f.code}: {f.text}" for f in self.findings_on(connection))])
 
     def finding_codes(self) -> list[str]:
         """The codes of the findings, each once."""
