@@ -65,7 +65,9 @@ async def _server_first(lab: Lab, client: Client, accepted: ScriptedSocket) -> N
 
 
 async def _crossed_fins(lab: Lab, client: Client, accepted: ScriptedSocket) -> None:
+    await lab.link.watch()
     await accepted.send(b"hello")
+    await lab.link.until_passed("> . 1:1(0) ack 6")
     await lab.link.hold("> F.", "< F.")
     client.half_close()
     accepted.half_close()
