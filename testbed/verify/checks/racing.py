@@ -192,7 +192,7 @@ async def _ask_at(stage: Stage, peer: Peer, after: float) -> _Racer:
 
 
 class Try(NamedTuple):
-    """What the wire shows of a request: the packet that brought it, whether it was answered, and the close."""
+    """What the wire shows of a request: what brought it, whether it was answered, and the close."""
 
     request: Mark | None
     answered: bool = False
@@ -310,8 +310,8 @@ def _closed_upon(lost: Sequence[_Lost], apart: float | None) -> Outcome | None:
     if apart is not None and nearest.gap <= WIDE:
         return Outcome(
             Verdict.WARN,
-            f"{seconds(nearest.gap)} after it came{at(nearest.request, nearest.end)}. So close behind it is no "
-            "coincidence: its own arrival had the server look at its timeouts",
+            f"{seconds(nearest.gap)} after it came{at(nearest.request, nearest.end)}. So close behind it "
+            "is no coincidence: its own arrival had the server look at its timeouts",
             "a request that comes when the timeout is overdue is always lost: 502s at a proxy, which cannot "
             "know whether a POST was executed",
             "serve what is ready before looking for connections that are idle",
@@ -338,8 +338,8 @@ CHECKS: Final = (
         f"{RACERS} more ask, evenly spread, from {COARSE:g} s before it to {COARSE:g} s after it",
         measures="requests answered, sent after the close, and taken but closed upon; their widest gap",
         passes="some answered, some after the close; of those that come so dense, some taken and closed upon "
-        f"within {WIDE * 1000:g} ms: the race that no server wins. Inconclusive: none answered, or none after "
-        "the close; or a wider gap in which the server waited for a processor",
+        f"within {WIDE * 1000:g} ms: the race that no server wins. Inconclusive: none answered, or none "
+        "after the close; or a wider gap in which the server waited for a processor",
         warns="requests are taken by the kernel and closed upon long after: the server decides early or "
         "closes late. Of those that are evenly spread, any that is closed upon: its arrival set that off",
         fails="a request is neither answered nor closed upon; or one long before the timeout is lost",
