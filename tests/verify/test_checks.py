@@ -216,8 +216,10 @@ def test_who_works_for_one_after_the_other_leaks_nothing() -> None:
     """Ten requests of 0.4 s, whose clients are gone: longer than its idle timeouts are waited for."""
     found = verified(python(servers.ONE_TURN_AT_A_TIME, slow_path="/slow", idle=1.0), "descriptor-leak")
     assert not found.verdicts, found.said
-    grown = found.results["descriptor-leak"].telling.measured["grown"]
+    result = found.results["descriptor-leak"]
+    grown = result.telling.measured["grown"]
     assert grown["reset while the reply is due"] > 0, "they were at work"
+    assert "kinds (late)" in result.what, "and no timeout had to end them"
 
 
 def test_a_preforked_servers_leak_is_one_whoever_came_meanwhile() -> None:

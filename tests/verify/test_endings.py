@@ -121,6 +121,7 @@ SHOWS_NOTHING: frozenset[tuple[str, str, str]] = frozenset(
         *(("rpc", ending, "early-reply") for ending in ("deaf", "unread", "server-first")),
         # nothing is under way, so that the server is gone before anybody comes late
         ("echo", "accept-on-stop", "stop-new-connection"),
+        ("echo", "ignore-stop", "stop-new-connection"),
     }
 )
 """Where a protocol cannot show what an ending does: (protocol, ending, check)."""

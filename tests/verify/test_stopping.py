@@ -8,13 +8,15 @@ import pytest
 
 from testbed.net.private import PrivateNetwork
 from testbed.verify.checks.arriving import stop_queued
-from testbed.verify.checks.stopping import Departure
+from testbed.verify.checks.stopping import Departure, perhaps_timed_out
 from testbed.verify.outcome import Verdict
 from testbed.verify.stage import Stage
 from testbed.verify.survey import Survey
 from testbed.verify.target import Target
+from tests.tcp.conversation import START_NS
 
 from . import servers
+from .test_seen import seen
 from .verifying import python, verified
 
 
@@ -23,6 +25,19 @@ from .verifying import python, verified
 )
 def test_who_leaves_a_microsecond_late_is_late(took: float | None, in_time: bool) -> None:
     assert Departure(took, 2.0, (), "exit status 0").in_time is in_time
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (0.0, " (3 s after the packet before it: perhaps only by a timeout of its own, see idle-timeout)"),
+        (1.5, " (3 s after the packet before it: perhaps only by a timeout of its own, see idle-timeout)"),
+        (2.5, ""),
+    ],
+)
+def test_a_fin_long_after_the_signal_may_be_its_timeouts(told: float, words: str) -> None:
+    assert perhaps_timed_out(seen("+3\n< F. 1:1(0) ack 1"), START_NS + round(told * 1e9)) == words
+    assert perhaps_timed_out(seen(""), START_NS) == ""
 
 
 @pytest.mark.timeout(120)

@@ -11,7 +11,7 @@ from ..fate import WORDS, Fate, end_of, fate
 from ..outcome import Outcome, Verdict, alike, plural, seconds, soon, together
 from ..peer import Asked, Peer, with_goodbye
 from ..replies import Reply
-from ..seen import at, between, frames
+from ..seen import Seen, at, between, frames
 from ..stage import Stage
 from ..waiting import until
 from .table import Check, Need
@@ -37,6 +37,9 @@ NOT_DEFERRED: Final = (
     "switch it off (httpd: AcceptFilter http none; nginx: listen without deferred; haproxy: bind without "
     "defer-accept)"
 )
+
+DELIBERATE: Final = 1.0
+"""Seconds within which a server that closes because of the signal has done so: it looks that often."""
 
 HANGS: Final = "each deploy waits for the supervisor's SIGKILL"
 
@@ -94,9 +97,19 @@ async def _stop_with(stage: Stage, peer: Peer, kind: str, *, accepted: bool = Tr
             NOT_DEFERRED if stage.known.deferred else ACCEPT_ALL,
             measured,
         )
-    what = f"FIN{at(fin)} {seconds(between(told, fin))} after {signal}, all processes gone after "
-    what += seconds(gone.took)
+    what = f"FIN{at(fin)} {seconds(between(told, fin))} after {signal}{perhaps_timed_out(seen, told)}, all "
+    what += f"processes gone after {seconds(gone.took)}"
     return with_goodbye(Outcome(Verdict.PASS, what, measured=measured, frames=frames(fin)), peer)
+
+
+def perhaps_timed_out(seen: Seen, told: int) -> str:
+    """Of a FIN long after the signal, at `told` (ns): how long its connection had been silent by then."""
+    fin = seen.server_fin
+    last = seen.before(fin) if fin is not None else None
+    if fin is None or last is None or between(told, fin) < DELIBERATE:
+        return ""
+    silent = seconds(between(last, fin))
+    return f" ({silent} after the packet before it: perhaps only by a timeout of its own, see idle-timeout)"
 
 
 # ---- stop-in-flight
