@@ -41,7 +41,10 @@ _GUNICORN: Final = (
     "{bin}/gunicorn --bind 127.0.0.1:{port} --workers 2 --timeout 3 --graceful-timeout 4 --keep-alive 3"
 )
 _NGINX: Final = "nginx -p . -c nginx.conf"
-_NO_HANDLER: Final = "There is no handler of SIGTERM: the signal's default action ends it, and the kernel closes its connections."
+_NO_HANDLER: Final = (
+    "There is no handler of SIGTERM: the signal's default action ends it, and the kernel closes its "
+    "connections."
+)
 _HEARTBEAT: Final = "`--timeout` is the heartbeat of a worker, not a limit of a connection"
 _APACHE: Final = "sh -c 'RUN=$(mktemp -d) PAGES=$PWD/pages exec apache2 -DFOREGROUND -f $PWD/apache.conf'"
 

@@ -191,6 +191,15 @@ def test_a_coarse_timeout_is_met_all_the_same(later: float) -> None:
     assert "which is not always the same: one each 10" in found.results["idle-race"].what
 
 
+def test_a_close_that_a_request_sets_off_is_no_race() -> None:
+    """One is always lost, however short the gap: those that come before it and after it are a tenth away."""
+    found = verified(python(servers.ENDS_WHEN_WOKEN, idle=3.0), "idle-race")
+    assert found.verdicts == {"idle-race": Verdict.WARN}, found.said
+    (result,) = found.results.values()
+    assert result.telling.measured["lost"] >= 1
+    assert "its own arrival had the server look at its timeouts" in result.what
+
+
 @pytest.mark.parametrize(("later", "words"), [(9.0, "none came after the close"), (0.1, "none was answered")])
 def test_a_race_that_nobody_ran_is_inconclusive(later: float, words: str) -> None:
     found = verified(python(servers.idle_for(1.5, later), idle=3.0), "idle-race")
