@@ -12,6 +12,7 @@ ANSWERED = Try(Mark(1, 1_000), answered=True)
 TOO_LATE = Try(Mark(9, 9_000), end=Mark(5, 5_000))
 NEVER_SENT = Try(None, end=Mark(5, 5_000))
 STUCK = Try(Mark(7, 7_000))
+SAID_GOODBYE = Try(Mark(9, 9_000), end=Mark(10, 10**9), goodbye=True)
 
 
 def lost(gap: float, *, at: float = 1.0) -> Try:
@@ -25,7 +26,7 @@ def judged(*tries: Try, waits: float = 0.0, apart: float | None = None) -> Outco
     return raced(tries, looks, timeout=3.0, apart=apart)
 
 
-@pytest.mark.parametrize("too_late", [TOO_LATE, NEVER_SENT])
+@pytest.mark.parametrize("too_late", [TOO_LATE, NEVER_SENT, SAID_GOODBYE])
 @pytest.mark.parametrize("apart", [None, 0.1])
 def test_only_requests_on_both_sides_of_the_close_pass(too_late: Try, apart: float | None) -> None:
     assert judged(ANSWERED, too_late, apart=apart).verdict is Verdict.PASS
@@ -65,7 +66,7 @@ def test_where_requests_are_far_apart_a_close_right_behind_one_was_set_off_by_it
 def test_far_apart_says_how_far_and_that_the_timeout_varies() -> None:
     what = judged(ANSWERED, TOO_LATE, apart=0.104).what
     assert what.startswith(
-        "2 requests around the 3 s timeout, which is not always the same: one each 104 ms:"
+        "2 requests around the 3 s timeout, which is not always the same: one every 104 ms:"
     )
     assert "not always the same" not in judged(ANSWERED, TOO_LATE).what
 

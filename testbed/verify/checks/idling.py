@@ -17,6 +17,7 @@ from .table import Check, Need
 SETTLED: Final = 0.5
 """Seconds within which a close is over on both sides."""
 
+
 # ---- idle-timeout
 
 

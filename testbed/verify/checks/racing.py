@@ -89,7 +89,7 @@ async def idle_race(stage: Stage) -> Outcome:
     apart = None
     late, waits = await _race(stage, _dense(soonest - BEFORE, latest + AFTER))
     if not any(racer.open for racer in late) or all(racer.asked.reply.complete for racer in late):
-        dues = _even(soonest - COARSE, latest + COARSE)
+        dues = _even(max(0.0, soonest - COARSE), latest + COARSE)
         apart = dues[1] - dues[0]
         late, waits = await _race(stage, dues)
     await stage.cut()
@@ -192,16 +192,22 @@ async def _ask_at(stage: Stage, peer: Peer, after: float) -> _Racer:
 
 
 class Try(NamedTuple):
-    """What the wire shows of a request: what brought it, whether it was answered, and the close."""
+    """What the wire shows of a request: what brought it, whether it was answered, and the close.
+
+    goodbye  TLS's close_notify had come before it was sent: the FIN may wait for the client's own
+    """
 
     request: Mark | None
     answered: bool = False
     end: Mark | None = None
+    goodbye: bool = False
 
     @property
     def too_late(self) -> bool:
         """The close was there before it."""
-        return self.end is not None and (self.request is None or self.end.frame < self.request.frame)
+        if self.end is None:
+            return False
+        return self.goodbye or self.request is None or self.end.frame < self.request.frame
 
 
 def _tried(racer: _Racer) -> Try:
@@ -210,6 +216,7 @@ def _tried(racer: _Racer) -> Try:
         seen.byte(racer.asked.request_begins, by_client=True),
         racer.peer.reply_seen(racer.asked).complete,
         seen.server_end,
+        goodbye=bool(racer.peer.close_notify) and not racer.open,
     )
 
 
@@ -276,7 +283,7 @@ def raced(
     }
     told = f"{len(tries)} requests around the {seconds(timeout)} timeout"
     if apart is not None:
-        told += f", which is not always the same: one each {seconds(apart)}"
+        told += f", which is not always the same: one every {seconds(apart)}"
     counts = f"{answered} answered, {closed_before} after the close, {len(lost)} taken and closed upon"
     if stuck:
         return Outcome(
@@ -311,7 +318,7 @@ def _closed_upon(lost: Sequence[_Lost], apart: float | None) -> Outcome | None:
         return Outcome(
             Verdict.WARN,
             f"{seconds(nearest.gap)} after it came{at(nearest.request, nearest.end)}. So close behind it "
-            "is no coincidence: its own arrival had the server look at its timeouts",
+            "is hardly a coincidence: its own arrival had the server look at its timeouts",
             "a request that comes when the timeout is overdue is always lost: 502s at a proxy, which cannot "
             "know whether a POST was executed",
             "serve what is ready before looking for connections that are idle",
