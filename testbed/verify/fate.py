@@ -2,7 +2,7 @@
 
 Linux answers a close() with RST where bytes lie unread in the socket (tcp_close(); RFC 2525, 2.17), and so
 does a listener that is closed for what it had not handed over (inet_csk_listen_stop()).  A FIN alone says
-that the program had taken all that had come.
+that the program had taken all that had come, be it to throw it away (a lingering close).
 """
 
 from __future__ import annotations
