@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from ci.board_servers import install, report, run
 from ci.board_servers.table import CONFIGURATIONS, Configuration
+from ci.board_servers.words import steady
 from testbed.verify.checks import CHECKS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,6 +81,41 @@ def test_a_part_that_is_not_always_complained_of_says_how_often() -> None:
     rounds = [half_close(slow="warn", large="pass"), half_close(slow="warn", large="warn")]
     page = report.page([report.Standing(ROW, {}, rounds, "")], [])
     assert "- **warn** half-close: a slow reply: warn in round; a large reply 1/2: warn in round\n" in page
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("FIN (frame 4) 3.0 ms after", "FIN (frames 4, 5) 1.02 s after", True),
+        ("process 12 (x: y) kept it", "process 13 (x: y) kept it", True),
+        ("17 answered, 1 lost", "9 answered, 24 lost", True),
+        ("17 answered, 1 lost", "0 answered, 1 lost", False),
+        ("17 answered, 1 lost", "17 answered, 0 lost", False),
+        ("accepted and reset (frame 6)", "accepted and closed (frame 6)", False),
+        ("200 with 6 bytes of body", "200 with 7 bytes of body", True),
+        ("200 with 6 bytes of body", "500 with 6 bytes of body", False),
+    ],
+)
+def test_words_are_alike_whatever_a_round_measured(one: str, other: str, alike: bool) -> None:
+    assert (steady(one) == steady(other)) is alike
+
+
+def test_each_different_outcome_keeps_a_capture(tmp_path: Path) -> None:
+    """A later one with the same words does not; the same verdict in other words does."""
+    told = ["reset (frame 6)", "closed (frame 4)", "reset (frame 7)"]
+    for number, what in enumerate(told, 1):
+        report = found(stop_new_connection="fail")
+        (row,) = [row for row in report["checks"] if row["id"] == "stop-new-connection"]
+        row["what"] = what
+        folder = run.evidence(ROW, tmp_path, number)
+        for check in report["checks"]:
+            (folder / check["id"]).mkdir(parents=True)
+        (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
+        run.thin_out(ROW, tmp_path, number, report)
+    kept = [run.evidence(ROW, tmp_path, number) / "stop-new-connection" for number in (1, 2, 3)]
+    assert [folder.exists() for folder in kept] == [True, True, False]
+    others = [run.evidence(ROW, tmp_path, number) / "kill" for number in (1, 2, 3)]
+    assert [folder.exists() for folder in others] == [True, False, False]
 
 
 def test_a_note_says_why_there_is_nothing_to_ask() -> None:

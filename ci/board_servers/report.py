@@ -11,10 +11,9 @@ from testbed.verify.checks import CHECKS
 from testbed.verify.outcome import Verdict
 
 from .table import Configuration
+from .words import plain
 
 BAD = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WARN)
-_FRAMES = re.compile(r" \(frames? [\d, ]+\)")
-_PROCESS = re.compile(r"\b(?:process )?\d+ \(([^()]+)\)")
 
 
 class Standing(NamedTuple):
@@ -36,7 +35,8 @@ def page(standings: Sequence[Standing], how: Sequence[str]) -> str:
         "How real servers open, idle and say goodbye, by `testbed verify`; what each check does and when it",
         "passes, `testbed verify --list-checks` says.  No cell ranks a server: much of it is policy, or set",
         "by whoever runs it.  Limits that a server lets one set are set to about three seconds, all else is",
-        "as shipped; the configurations are in [board_servers](board_servers/table.py).",
+        "as shipped; the configurations are in [board_servers](board_servers/table.py).  After a stop signal",
+        "these limits also end, within the grace, connections that the stop alone would leave open.",
         "",
         *(f"- {line}" for line in how),
         f"- {' to '.join(map(str, rounds[:1] + rounds[1:][-1:]))} round{'s' * (rounds != [1])} of each",
@@ -92,7 +92,7 @@ def _complaints(reports: Sequence[dict[str, Any]], check: str) -> list[str]:
         same = [row for row in rows if row["verdict"] == verdict]
         if same and (verdict is not Verdict.SKIPPED or len(same) < len(rows)):
             often = f" {len(same)}/{len(rows)}" if len(same) < len(rows) else ""
-            lines.append(f"- **{verdict}**{often} {check}: {_plain(_words(same))}")
+            lines.append(f"- **{verdict}**{often} {check}: {_escaped(plain(_words(same)))}")
     return lines
 
 
@@ -119,9 +119,8 @@ def _words(rows: Sequence[dict[str, Any]]) -> str:
     return "; ".join(told) or str(rows[0]["what"])
 
 
-def _plain(text: str) -> str:
-    """Without what only the captures of that round can tell: frame numbers, process ids."""
-    text = _PROCESS.sub(r"\1", _FRAMES.sub("", text))
+def _escaped(text: str) -> str:
+    """As Markdown shows it."""
     return re.sub(r"([\\`*_\[\]<>|&])", r"\\\1", text)
 
 

@@ -22,6 +22,7 @@ from testbed.net.libc import dying_with_parent
 
 from .install import environment, find_python
 from .table import HTTP, Configuration
+from .words import steady
 
 MOST_SECONDS = 600.0
 """After which a verification is given up: it has limits of its own, which are far below."""
@@ -113,17 +114,22 @@ def _verified(row: Configuration, folder: Path, number: int, idle: float, grace:
     last = told.strip().splitlines()[-1:] or [f"exit status {process.returncode}"]
     report = read(row, folder, number)
     if report is not None:
-        _thin_out(row, folder, number, report)
+        thin_out(row, folder, number, report)
     return Found(row.name, number, report, "" if report else last[0])
 
 
-def _thin_out(row: Configuration, folder: Path, number: int, report: dict[str, Any]) -> None:
+def thin_out(row: Configuration, folder: Path, number: int, report: dict[str, Any]) -> None:
     """Remove the captures of checks that came out as in an earlier round: those are there to look at."""
     before = [earlier for n in range(1, number) if (earlier := read(row, folder, n)) is not None]
-    known = {(check["id"], check["verdict"]) for earlier in before for check in earlier["checks"]}
+    known = {_came_out(check) for earlier in before for check in earlier["checks"]}
     for check in report["checks"]:
-        if (check["id"], check["verdict"]) in known:
+        if _came_out(check) in known:
             shutil.rmtree(evidence(row, folder, number) / check["id"], ignore_errors=True)
+
+
+def _came_out(check: dict[str, Any]) -> tuple[str, str, str]:
+    """What is the same in rounds in which a check came out alike."""
+    return check["id"], check["verdict"], steady(check["what"])
 
 
 def read(row: Configuration, folder: Path, number: int) -> dict[str, Any] | None:

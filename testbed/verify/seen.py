@@ -84,6 +84,11 @@ class Seen:
                 return _mark(exchange)
         return None
 
+    def before(self, mark: Mark) -> Mark | None:
+        """The packet before it, of either end."""
+        earlier = [e for e in self._exchanges if e.segment.frame < mark.frame]
+        return _mark(earlier[-1]) if earlier else None
+
     # ---- streams
 
     def sent(self, *, by_client: bool) -> bytes:

@@ -211,6 +211,35 @@ threads(socket.create_server(("127.0.0.1", PORT)), impatient)
 """
 
 
+ENDS_WHEN_WOKEN: Final = f"""{_COMMON}
+# ends the first six after a second of silence (see idle_for), the others after 1.6 s; but for these no timer
+# wakes it: it sees that they are due when a request does, and then ends them before it reads that
+import select
+
+came, limits, due = 0, {{}}, {{}}
+listener = socket.create_server(("127.0.0.1", PORT))
+while True:
+    timers = [due[one] - time.monotonic() for one in due if limits[one] == 1]
+    ready, _, _ = select.select([listener, *due], [], [], max(0, min(timers, default=9)))
+    for one in [one for one in due if due[one] <= time.monotonic()]:
+        del due[one]
+        one.close()
+    for one in ready:
+        if one is listener:
+            one, _ = listener.accept()
+            came += 1
+            limits[one] = 1 if came < 7 else 1.6
+        elif one not in due:
+            continue
+        elif head(one):
+            one.sendall(OK)
+        else:
+            del due[one]
+            one.close()
+            continue
+        due[one] = time.monotonic() + limits[one]
+"""
+
 LATE_FOR_ITS_TURN: Final = f"""{_COMMON}
 # a process for each connection, which closes when it is idle for a second; that is three milliseconds of work
 # between decision and close, on a processor that it shares with one who never rests

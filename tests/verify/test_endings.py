@@ -82,7 +82,12 @@ HTTP: Mapping[str, Mapping[str, Verdict]] = {
     # the same for every error of a connection, ETIMEDOUT included
     "leak-on-reset": {"descriptor-leak": FAIL, "client-vanishes": FAIL},
     "crash-on-reset": {"client-reset": FAIL, "descriptor-leak": FAIL, "client-vanishes": FAIL},
-    "ignore-stop": {"stop-idle": FAIL, "stop-fresh": FAIL, "stop-in-flight": FAIL},
+    "ignore-stop": {
+        "stop-idle": FAIL,
+        "stop-fresh": FAIL,
+        "stop-in-flight": FAIL,
+        "stop-new-connection": FAIL,
+    },
     "wait-for-fresh": {"stop-fresh": FAIL},
     # a quick request that lay in the kernel is answered in the pass of the loop that brings the signal
     "cut-on-stop": {"stop-in-flight": FAIL},
@@ -116,6 +121,7 @@ SHOWS_NOTHING: frozenset[tuple[str, str, str]] = frozenset(
         *(("rpc", ending, "early-reply") for ending in ("deaf", "unread", "server-first")),
         # nothing is under way, so that the server is gone before anybody comes late
         ("echo", "accept-on-stop", "stop-new-connection"),
+        ("echo", "ignore-stop", "stop-new-connection"),
     }
 )
 """Where a protocol cannot show what an ending does: (protocol, ending, check)."""

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from testbed.verify.checks.stopping import Departure
+from testbed.net.private import PrivateNetwork
+from testbed.verify.checks.arriving import stop_queued
+from testbed.verify.checks.stopping import Departure, perhaps_timed_out
 from testbed.verify.outcome import Verdict
+from testbed.verify.stage import Stage
+from testbed.verify.survey import Survey
+from testbed.verify.target import Target
+from tests.tcp.conversation import START_NS
 
 from . import servers
+from .test_seen import seen
 from .verifying import python, verified
 
 
@@ -16,6 +25,19 @@ from .verifying import python, verified
 )
 def test_who_leaves_a_microsecond_late_is_late(took: float | None, in_time: bool) -> None:
     assert Departure(took, 2.0, (), "exit status 0").in_time is in_time
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (0.0, " (3 s after the packet before it: perhaps only by a timeout of its own, see idle-timeout)"),
+        (1.5, " (3 s after the packet before it: perhaps only by a timeout of its own, see idle-timeout)"),
+        (2.5, ""),
+    ],
+)
+def test_a_fin_long_after_the_signal_may_be_its_timeouts(told: float, words: str) -> None:
+    assert perhaps_timed_out(seen("+3\n< F. 1:1(0) ack 1"), START_NS + round(told * 1e9)) == words
+    assert perhaps_timed_out(seen(""), START_NS) == ""
 
 
 @pytest.mark.timeout(120)
@@ -35,6 +57,37 @@ def test_one_that_is_still_there_when_that_is_known_is_named(live: None) -> None
     assert result.verdict is Verdict.FAIL
     assert result.telling.measured["exit_seconds"] is None
     assert "not gone 500 ms after SIGTERM; still running then: " in result.what and "(python" in result.what
+
+
+@pytest.mark.timeout(120)
+def test_one_that_stays_is_told_beside_what_became_of_the_late(live: None) -> None:
+    found = verified(python(servers.leaves_after(1000), grace=1.0), "stop-new-connection")
+    (result,) = found.results.values()
+    assert result.verdict is Verdict.FAIL
+    late, stays = result.telling.parts
+    assert late.what.startswith("connections tried ") and "not gone" not in late.what
+    assert stays.what.startswith("not gone 1 s after SIGTERM; still running then: ")
+
+
+async def test_the_server_is_let_go_before_it_does_anything(
+    monkeypatch: pytest.MonkeyPatch, network: PrivateNetwork
+) -> None:
+    """However late this process gets its turn again: here a tenth of a second after it has sent SIGCONT."""
+    thaw = Target.thaw
+
+    def thaw_and_wait(target: Target) -> None:
+        thaw(target)
+        time.sleep(0.1)
+
+    monkeypatch.setattr(Target, "thaw", thaw_and_wait)
+    subject = python(servers.SHORT_IDLE)
+    async with Stage(subject, Survey(("127.0.0.1", subject.port), 0.1, 1)) as stage:
+        await stage.start()
+        await stop_queued(stage)
+        (new,) = stage.peers
+        (let_go,) = [step.time_ns for step in stage.steps(new) if "SIGCONT" in step.text]
+        end = new.seen.server_end
+    assert end is not None and let_go < end.time_ns
 
 
 @pytest.mark.timeout(120)

@@ -1,4 +1,7 @@
-"""Tornado as its guide runs it, with the guide's way to stop: SIGTERM sets an event, and main() returns."""
+"""Tornado as its guide runs it: main() waits for an event.  Here SIGTERM sets it; the guide has no signals.
+
+There is no drain: close_all_connections() closes those with a request under way too.
+"""
 
 import asyncio
 import os

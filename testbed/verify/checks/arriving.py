@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
+from ..fate import WORDS, Fate, Words, end_of, fate
 from ..outcome import Outcome, Verdict, alike, seconds, soon, together
 from ..peer import Asked, Peer
 from ..replies import Reply
-from ..seen import at, between, frames
+from ..seen import Seen, at, between, frames
 from ..stage import Stage
 from ..target import find_listener
 from ..waiting import until
-from .stopping import TAKEN, leave, taken
+from .stopping import TAKEN, leave, still_there, taken
 from .table import Check, Need
 
 BEGUN: Final = 0.3
@@ -21,6 +22,10 @@ BEGUN: Final = 0.3
 
 LATE: Final = 3
 """How many connections are tried after that."""
+
+REPEATED: Final = (
+    "a client may repeat it only if it is idempotent (RFC 9112, 9.3.1); a POST is an error for its user"
+)
 
 
 # ---- stop-new-connection
@@ -47,14 +52,14 @@ async def stop_new_connection(stage: Stage) -> Outcome:
         await busy[0].finish(busy[1])
     gone = await leave(stage, told, stage.peers)
     await stage.cut()
-    parts = alike([_came_late(stage, peer, asked) for peer, asked in late])
+    came = together(alike([_came_late(peer, asked) for peer, asked in late]))
     times = [between(told, peer.seen.connection.start_ns) for peer, _ in late if peer.seen.connection]
-    outcome = together(parts, attempts=LATE, **gone.measured)
-    when = f"{seconds(min(times))} to {seconds(max(times))} after {stage.plan.stop.name}" if times else ""
-    return replace(outcome, what=f"connections tried {when}: {outcome.what}")
+    when = f" {seconds(min(times))} to {seconds(max(times))} after {stage.plan.stop.name}" if times else ""
+    came = replace(came, what=f"connections tried{when}: {came.what}")
+    return together([came, *still_there(stage, gone)], attempts=LATE, **gone.measured)
 
 
-def _came_late(stage: Stage, peer: Peer, asked: Asked | None) -> Outcome:
+def _came_late(peer: Peer, asked: Asked | None) -> Outcome:
     """A connection that was tried when the server had been told to stop."""
     seen = peer.seen
     end, rst = seen.server_end, seen.server_rst
@@ -79,8 +84,18 @@ def _came_late(stage: Stage, peer: Peer, asked: Asked | None) -> Outcome:
             frames(end),
         )
     how = "never answered" if end is None else "reset" if end == rst else "closed"
-    drew = f", with {reply} for an answer" if reply.size else ""
-    return Outcome(Verdict.FAIL, f"accepted and {how}{drew}", measured={"dropped": True}, frames=frames(end))
+    if reply.size:
+        how += f", with {reply} for an answer"
+    words = WORDS[fate(seen, asked.request_begins)] if asked is not None and not reply.size else Words("")
+    if words.what:
+        how += f": {words.what}"
+    return Outcome(
+        Verdict.FAIL,
+        f"accepted and {how}",
+        words.hurts,
+        measured={"dropped": True},
+        frames=frames(*end_of(seen)[1]),
+    )
 
 
 # ---- stop-queued
@@ -109,43 +124,72 @@ async def stop_queued(stage: Stage) -> Outcome:
         await stage.cut()
         return Outcome(Verdict.INCONCLUSIVE, "what was sent did not come to lie in the server's kernel")
     told = stage.stop()
+    stage.step("and let go (SIGCONT)", "server")  # before it is: what it then does comes after
     stage.target.thaw()
-    stage.step("and let go (SIGCONT)", "server")
     await until(lambda: all(asked.reply.complete or peer.ended for _, peer, asked in tried), stage.plan.grace)
     await until(lambda: all(peer.ended for _, peer, _ in tried), BEGUN)
+    unread = {peer: bool((row := peer.kernel) and row.rqueue) for _, peer, _ in tried}
     await stage.cut()
-    return together([replace(_was_queued(stage, told, *row), part=row[0]) for row in tried])
+    parts = [
+        was_queued(
+            Queued(peer.seen, asked.request_begins, asked.request_ends, peer.reply_seen(asked), unread[peer]),
+            told,
+            stage.plan.stop.name,
+            reused=peer is idle,
+        )
+        for _, peer, asked in tried
+    ]
+    return together([replace(part, part=kind) for part, (kind, _, _) in zip(parts, tried, strict=True)])
 
 
-def _was_queued(stage: Stage, told: int, kind: str, peer: Peer, asked: Asked) -> Outcome:
-    """A request that lay in the kernel when the signal came."""
-    seen, reply = peer.seen, peer.reply_seen(asked)
+class Queued(NamedTuple):
+    """A request that lay in the server's kernel when the signal came.
+
+    seen          its connection
+    begins, ends  where it stands in what the client sent
+    reply         what it drew
+    unread        bytes of it lay there when all was over
+    """
+
+    seen: Seen
+    begins: int
+    ends: int
+    reply: Reply
+    unread: bool = False
+
+
+def was_queued(queued: Queued, told: int, signal: str, *, reused: bool) -> Outcome:
+    """What became of it after `signal`, at the time `told` (ns); `reused`: on an idle connection."""
+    seen, reply = queued.seen, queued.reply
     end, rst = seen.server_end, seen.server_rst
-    reused = kind.endswith("idle connection")
     key = "reused" if reused else "queued"
-    taken = seen.acknowledged(asked.request_ends, by_client=False)
+    acked = seen.acknowledged(queued.ends, by_client=False)
     if reply.complete and (rst is None or rst != end):
-        return Outcome(Verdict.PASS, str(reply), measured={key: "answered"}, frames=frames(taken))
-    how = "nothing" if end is None else ("RST" if end == rst else "FIN") + at(end)
+        return Outcome(Verdict.PASS, str(reply), measured={key: "answered"}, frames=frames(acked))
+    if acked == end:
+        acked = None  # the FIN says so too: no more than that it lay there, which was seen in the kernel
+    how, ends = end_of(seen)
     took = between(told, end) if end else None
-    after = "" if took is None else f" {soon(took)} after {stage.plan.stop.name}"
-    known = f"acknowledged by the server's kernel{at(taken)}" if taken else "there before the signal"
-    what = f"{known}, drew {reply}, then {how}{after}"
+    after = "" if took is None else f" {soon(took)} after {signal}"
+    known = f"acknowledged by the server's kernel{at(acked)}" if acked else "there before the signal"
+    fell = fate(seen, queued.begins, unread=queued.unread)
+    words = Words("") if reply.size else WORDS[fell]
+    what = f"{known}, drew {reply}, then {how}{at(*ends)}{after}" + (f": {words.what}" if words.what else "")
     measured = {
         key: "reset" if end is not None and end == rst else "closed" if end else "unanswered",
+        f"{key}_read": bool(reply.size) or fell is Fate.READ if end else None,
         f"{key}_seconds": None if took is None else round(took, 6),
     }
     if reused and end is not None:
         return Outcome(
             Verdict.WARN,
             what,
-            "a client may repeat it only if it is idempotent (RFC 9112, 9.3.1); a POST is an error for its "
-            "user",
-            "look for a request once more before an idle connection is closed",
+            words.hurts or REPEATED,
+            words.change or "look for a request once more before an idle connection is closed",
             measured,
-            frames(taken, end),
+            frames(acked, *ends),
         )
-    return Outcome(Verdict.FAIL, what, measured=measured, frames=frames(taken, end))
+    return Outcome(Verdict.FAIL, what, words.hurts, words.change, measured, frames(acked, *ends))
 
 
 CHECKS: Final = (
@@ -157,7 +201,8 @@ CHECKS: Final = (
         measures="how each handshake was answered, and each request",
         passes="refused, or served in full",
         warns="answered with 5xx, or the SYN was dropped",
-        fails="accepted, then closed, reset or left without an answer",
+        fails="accepted, then closed, reset or left without an answer; or still running when the grace is "
+        "over",
         informs="",
         source="listen(2); inet_csk_listen_stop() resets what nobody accepted",
         hurts="a load balancer sends requests into a server that is leaving, and gets errors instead of "
@@ -175,9 +220,11 @@ CHECKS: Final = (
         does="the server is held (SIGSTOP); one client connects and asks, one asks on an idle connection; "
         "the "
         "signal; the server is let go (SIGCONT)",
-        measures="the reply, or FIN or RST in its place",
+        measures="the reply, or FIN or RST in its place: RST says that it lay unread, FIN alone that it was "
+        "read",
         passes="answered in full",
-        warns="the idle connection was closed on its request: RFC 9112, 9.5 lets a server do so at any time",
+        warns="the idle connection was closed on its request: RFC 9112, 9.5 lets a server do so at any time; "
+        "or the request had been read there, and was dropped",
         fails="the queued connection was reset or closed without an answer",
         informs="",
         source="inet_csk_listen_stop(); RFC 9112, 9.5",

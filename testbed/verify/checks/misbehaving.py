@@ -164,7 +164,8 @@ def _noticed(
     if not options.keepalive:
         return Outcome(
             Verdict.WARN,
-            f"{still}, with no keepalive: the kernel will never notice",
+            f"{still}, with no keepalive: only a longer timeout of the server's, which cannot be ruled out, "
+            "would end it",
             measured={"idle_seconds": None, "keepalive_gives_up_seconds": None},
         )
     return Outcome(
@@ -350,7 +351,8 @@ CHECKS: Final = (
         fails="a connection that the kernel has given up is still held by the process; or the process ended",
         informs="",
         source="RFC 9293, 3.8.3 and 3.8.4; tcp(7): TCP_KEEPIDLE, tcp_retries2",
-        hurts="clients that lose their network pile up until there is no descriptor left",
+        hurts="each client that loses its network holds a descriptor and its memory for as long as that "
+        "timeout is; without one, they pile up",
         change="set an idle timeout, or SO_KEEPALIVE with TCP_KEEPIDLE of a minute or two",
         perform=client_vanishes,
         waits=lambda plan, survey: max(

@@ -226,7 +226,7 @@ async def descriptor_leak(stage: Stage) -> Outcome:
             f"{', '.join(leaks) or 'came and went'}; {held} in CLOSE_WAIT",
             measured=measured,
         )
-    late = " (late, by a timeout)" if leaks else ""
+    late = " (late)" if leaks else ""
     return Outcome(Verdict.PASS, f"{compared} of {len(kinds)} kinds{late}{others}", measured=measured)
 
 

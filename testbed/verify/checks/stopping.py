@@ -7,10 +7,11 @@ import time
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
+from ..fate import WORDS, Fate, end_of, fate
 from ..outcome import Outcome, Verdict, alike, plural, seconds, soon, together
 from ..peer import Asked, Peer, with_goodbye
 from ..replies import Reply
-from ..seen import at, between, frames
+from ..seen import Seen, at, between, frames
 from ..stage import Stage
 from ..waiting import until
 from .table import Check, Need
@@ -36,6 +37,9 @@ NOT_DEFERRED: Final = (
     "switch it off (httpd: AcceptFilter http none; nginx: listen without deferred; haproxy: bind without "
     "defer-accept)"
 )
+
+DELIBERATE: Final = 1.0
+"""Seconds within which a server that closes because of the signal has done so: it looks that often."""
 
 HANGS: Final = "each deploy waits for the supervisor's SIGKILL"
 
@@ -93,9 +97,19 @@ async def _stop_with(stage: Stage, peer: Peer, kind: str, *, accepted: bool = Tr
             NOT_DEFERRED if stage.known.deferred else ACCEPT_ALL,
             measured,
         )
-    what = f"FIN{at(fin)} {seconds(between(told, fin))} after {signal}, all processes gone after "
-    what += seconds(gone.took)
+    what = f"FIN{at(fin)} {seconds(between(told, fin))} after {signal}{perhaps_timed_out(seen, told)}, all "
+    what += f"processes gone after {seconds(gone.took)}"
     return with_goodbye(Outcome(Verdict.PASS, what, measured=measured, frames=frames(fin)), peer)
+
+
+def perhaps_timed_out(seen: Seen, told: int) -> str:
+    """Of a FIN long after the signal, at `told` (ns): how long its connection had been silent by then."""
+    fin = seen.server_fin
+    last = seen.before(fin) if fin is not None else None
+    if fin is None or last is None or between(told, fin) < DELIBERATE:
+        return ""
+    silent = seconds(between(last, fin))
+    return f" ({silent} after the packet before it: perhaps only by a timeout of its own, see idle-timeout)"
 
 
 # ---- stop-in-flight
@@ -126,11 +140,7 @@ async def stop_in_flight(stage: Stage) -> Outcome:
     gone = await leave(stage, told, [peer for peer, _ in clients])
     await stage.cut()
     parts = alike([_answered(stage, told, peer, asked, under_way.reply) for peer, asked in clients])
-    if not gone.in_time:
-        parts.append(
-            Outcome(Verdict.FAIL, overstayed(stage, gone), HANGS, "leave when the last reply is out")
-        )
-    outcome = together(parts, **gone.measured)
+    outcome = together([*parts, *still_there(stage, gone)], **gone.measured)
     case = stage.case.replace(" ", "_")
     return replace(outcome, measured={f"{case}_{key}": value for key, value in outcome.measured.items()})
 
@@ -145,15 +155,18 @@ def _answered(stage: Stage, told: int, peer: Peer, asked: Asked, expected: Reply
     """One request that was under way at the stop, against the reply that it draws undisturbed."""
     seen, reply = peer.seen, peer.reply_seen(asked)
     end, rst, fin = seen.server_end, seen.server_rst, seen.server_fin
+    kind, ends = end_of(seen)
     measured: dict[str, Any] = {"reply": str(reply)}
     if not reply.complete or reply.status != expected.status:
         how = "the connection is still open"
         if end is not None:
             took = between(told, end)
-            how = f"{'RST' if end == rst else 'FIN'} {soon(took)} after {stage.plan.stop.name}"
+            how = f"{kind} {soon(took)} after {stage.plan.stop.name}"
             measured["cut_off_seconds"] = round(took, 6)
+            if not reply.size and fate(seen, asked.request_begins) is Fate.READ:
+                how += f": {WORDS[Fate.READ].what}"
         what = f"{reply} instead of {expected}, then {how}"
-        return Outcome(Verdict.FAIL, what, measured=measured, frames=frames(end))
+        return Outcome(Verdict.FAIL, what, measured=measured, frames=frames(*ends))
     if rst is not None and (fin is None or rst.time_ns < fin.time_ns):
         return Outcome(
             Verdict.FAIL,
@@ -239,6 +252,13 @@ def overstayed(stage: Stage, gone: Departure) -> str:
         return f"not gone {grace} after {signal}{who}{hint}"
     over = seconds(gone.took - gone.grace)
     return f"gone {seconds(gone.took)} after {signal}, {over} past the grace of {grace}{who}"
+
+
+def still_there(stage: Stage, gone: Departure) -> list[Outcome]:
+    """The part of a server that was not gone in time; nothing where it was."""
+    if gone.in_time:
+        return []
+    return [Outcome(Verdict.FAIL, overstayed(stage, gone), HANGS, "leave when the last reply is out")]
 
 
 CHECKS: Final = (
