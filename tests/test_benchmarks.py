@@ -115,8 +115,10 @@ def test_all_see_the_same(row: Row, live: None) -> None:
     present = [one for one in results if not one.why]
     seen = {one.seen for one in present}
     if row.name == "explain":
-        assert len(seen) == 1
-        assert min(seen) >= 6 * 8  # one call was to see that the server listens
+        whole = {one.seen for one in present if "of the capture" not in one.note}  # slow ones read a part
+        assert len(whole) == 1
+        assert max(seen) in whole
+        assert min(whole) >= 6 * 8  # one call was to see that the server listens
     elif row.name in EXPERIMENTS:
         assert {one.seen for one in present if one.ours} == {EXPERIMENTS[row.name]}  # others may lose packets
     elif row.name.startswith("scan"):
