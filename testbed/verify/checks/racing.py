@@ -298,7 +298,7 @@ def raced(
         return replace(complaint, what=f"{told}: {counts}, {complaint.what}", measured=measured)
     if not (answered and closed_before):
         missed = "none came after the close" if answered else "none was answered"
-        why = "Either its timeout is not always the same, or this machine is too busy"
+        why = "Its timeout varies by more than was tried, or this machine is too busy"
         return Outcome(Verdict.INCONCLUSIVE, f"{told}: {counts}: {missed}. {why}", measured=measured)
     field = f"; it announces `Keep-Alive: {keep_alive}`" if keep_alive else ""
     return Outcome(Verdict.PASS, f"{told}: {counts}{field}", measured=measured)
