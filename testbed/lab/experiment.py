@@ -81,6 +81,7 @@ class Experiment:
         decoder = Decoder()
         self._segments = decoder.segments(recording.packets)
         self._icmp_errors = decoder.icmp_about
+        self._findings: dict[LiveConnection, list[Finding]] = {}
         found = TrackerOf(LiveConnection, keep=True).feed_all(self._segments).connections
         port = str(server[1]) if server else None
         self.connections = [c for c in found if port is None or c.addresses[1].port == port]
@@ -117,16 +118,17 @@ class Experiment:
             reset_reason=connection.reset_reason_in_words,
         )
 
-    @cached_property
+    @property
     def findings(self) -> list[Finding]:
         """What is to be said of the first connection, worst first."""
-        return judge(self.connection, self.evidence) if self.connections else []
+        return self.findings_on(self.connection) if self.connections else []
 
     def findings_on(self, connection: LiveConnection) -> list[Finding]:
         """What is to be said of any one of the connections, worst first."""
-        if connection is self.connections[0]:
-            return self.findings
-        return judge(connection, self.evidence_on(connection))
+        found = self._findings.get(connection)
+        if found is None:
+            found = self._findings[connection] = judge(connection, self.evidence_on(connection))
+        return found
 
     @property
     def words(self) -> str:

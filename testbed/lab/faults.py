@@ -35,6 +35,8 @@ def faults(
     segments     all that were captured, of every connection
     captured_at  at which end
     """
+    if not events:
+        return []
     # the four-tuple may be an earlier or a later connection's too
     starts = [c.start_ns for c in connections if c.client_flow == connection.client_flow]
     since = connection.start_ns if min(starts) < connection.start_ns else 0

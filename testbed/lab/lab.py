@@ -447,6 +447,7 @@ class Lab(Wire, Seeing, Programs):
         """
         told = Step(time.time_ns(), side, f"{side}.{text}" if side != "lab" else text, port)
         self._steps.append((told, of))
+        self.tell(told.text)
 
     @property
     def steps(self) -> list[Step]:

@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from ..errors import CapabilityError, Error
 from ..findings import Severity, describe, rule
 from ..kernel.events import REASONS
-from ..lab import Check, Client, Experiment, Lab, Verdict
+from ..lab import Check, Experiment, Lab, Verdict
 from ..lab.cross_examination import check_agreement, check_counts
 from ..lab.judgement import check
 from ..lab.pages import About
@@ -35,17 +34,6 @@ class JudgedLab(Lab):
 
     def hold(self, held: Check) -> None:
         self.checks.append(held)
-
-    def step(
-        self,
-        text: str,
-        side: Literal["client", "server", "lab"] = "lab",
-        *,
-        of: Client | None = None,
-        port: int = 0,
-    ) -> None:
-        super().step(text, side, of=of, port=port)
-        self.tell(f"{side}.{text}" if side != "lab" else text)
 
     def tell(self, text: str) -> None:
         if self.progress is not None:

@@ -55,15 +55,18 @@ _KINDS: Final = {
 
 def words_of(error: IcmpError) -> str:
     """``ICMP: host unreachable``."""
-    family = len(error.quoted_flow)
-    meaning = _MEANINGS.get((family, error.type, error.code))
-    words = meaning.words if meaning is not None else _KINDS.get((family, error.type), "an error")
-    return f"ICMP: {words}"
+    return f"ICMP: {_words(error)}"
 
 
 def in_words(error: IcmpError) -> str:
     """``host unreachable (type 3, code 1)``."""
-    return f"{words_of(error).removeprefix('ICMP: ')} (type {error.type}, code {error.code})"
+    return f"{_words(error)} (type {error.type}, code {error.code})"
+
+
+def _words(error: IcmpError) -> str:
+    family = len(error.quoted_flow)
+    meaning = _MEANINGS.get((family, error.type, error.code))
+    return meaning.words if meaning is not None else _KINDS.get((family, error.type), "an error")
 
 
 def errno_of(error: IcmpError) -> str:
