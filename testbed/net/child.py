@@ -44,6 +44,11 @@ def fork() -> int:
         return os.fork()
 
 
+def how_it_ended(status: int) -> str:
+    """`subprocess.Popen.returncode` in words: ``exit status 1``, ``by SIGKILL``."""
+    return f"exit status {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
+
+
 def tried_in_child(action: Callable[[], str], *, timeout: float = 10.0) -> Outcome:
     """Run `action` in a forked child and bring back what it returned or why it raised.
 

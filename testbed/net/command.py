@@ -7,9 +7,9 @@ import json
 import os
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn, Self
 
@@ -47,7 +47,7 @@ class Command:
     argv     the command
     enter    called in the child first: what it enters, the command is in
 
-    network  the inode of the command's network namespace
+    network  the inode of the command's network namespace, which is nobody else's until this is left
 
     Until it is left, the signals of `FORWARDED` are blocked here, and those that come are handed on by
     `poll`.  Leaving kills a command that has not ended.
@@ -64,6 +64,7 @@ class Command:
         self._enter = enter
         self._pid = 0
         self._before: set[int] = set()
+        self._namespace: list[int] = []  # a descriptor of it: the kernel gives a number that is free anew
 
     def __enter__(self) -> Self:
         self._before = signal.pthread_sigmask(signal.SIG_BLOCK, {*FORWARDED, signal.SIGCHLD})
@@ -75,22 +76,30 @@ class Command:
         return self
 
     def _start(self) -> None:
-        reading, writing = os.pipe()  # closed by the exec: what comes through it is why there was none
+        # closed by the exec: what comes through it is the network, and why there was no exec
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         wish = dying_with_parent()
         pid = fork()
         if pid == 0:
             with contextlib.suppress(BaseException):
-                os.close(reading)
-                _become(self._argv, self._enter, self._before, wish, writing)
+                ours.close()
+                _become(self._argv, self._enter, self._before, wish, theirs)
             os._exit(127)
-        os.close(writing)
-        with open(reading, encoding="utf-8") as pipe:  # noqa: PTH123 - a descriptor
-            told = [json.loads(line) for line in pipe]
-        kind, what, remedy = told[-1] if told else ("usage", "the command could not be started", "")
+        theirs.close()
+        kind, what, remedy = "usage", "the command could not be started", ""
+        with ours:
+            while (message := socket.recv_fds(ours, 65536, 1, socket.MSG_CMSG_CLOEXEC))[0]:
+                kind, what, remedy = json.loads(message[0])
+                self._namespace += message[1]
         if kind != "network":
             os.waitpid(pid, 0)
+            self._let_go()
             raise CapabilityError(what, remedy) if kind == "capability" else UsageError(what)
-        self._pid, self.network = pid, int(what)
+        self._pid, self.network = pid, os.fstat(self._namespace[0]).st_ino
+
+    def _let_go(self) -> None:
+        while self._namespace:
+            os.close(self._namespace.pop())
 
     def poll(self, seconds: float = 0.0) -> int | None:
         """Hand on the signals that have come, and wait for one, or for the command's end, for at most
@@ -112,6 +121,7 @@ class Command:
         if self._pid:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
+        self._let_go()
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
 
@@ -120,12 +130,13 @@ def _become(
     enter: Callable[[], None],
     mask: Iterable[int],
     wish: Callable[[], None],
-    writing: int,
+    teller: socket.socket,
 ) -> NoReturn:
     """In the child: enter the network, and become the command."""
     try:
         enter()
-        _tell(writing, "network", str(Path("/proc/self/ns/net").stat().st_ino))
+        namespace = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        socket.send_fds(teller, [json.dumps(["network", "", ""]).encode()], [namespace])
         wish()  # after the new credentials, which would have taken it back
         for number in (*FORWARDED, signal.SIGPIPE, signal.SIGXFSZ):
             # what Python ignores or handles is not what a program expects to start with
@@ -134,20 +145,20 @@ def _become(
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.execvp(argv[0], list(argv))  # noqa: S606 - running the user's command is what this is for
     except CapabilityError as error:
-        _tell(writing, "capability", error.what, error.remedy)
+        _tell(teller, "capability", error.what, error.remedy)
     except (OSError, ValueError) as error:
         # a directory on PATH that may not be read makes "not found" a "permission denied"
         named = os.path.exists(argv[0]) if "/" in argv[0] else shutil.which(argv[0], os.F_OK)  # noqa: PTH110
         missing = isinstance(error, OSError) and not named
         if missing:
-            _tell(writing, "usage", f"{argv[0]}: no such command")
+            _tell(teller, "usage", f"{argv[0]}: no such command")
         else:
-            _tell(writing, "usage", f"{argv[0]!r} cannot be run: {getattr(error, 'strerror', None) or error}")
+            _tell(teller, "usage", f"{argv[0]!r} cannot be run: {getattr(error, 'strerror', None) or error}")
     os._exit(127)
 
 
-def _tell(writing: int, kind: str, what: str, remedy: str = "") -> None:
-    os.write(writing, json.dumps([kind, what, remedy]).encode() + b"\n")
+def _tell(teller: socket.socket, kind: str, what: str, remedy: str = "") -> None:
+    teller.send(json.dumps([kind, what, remedy]).encode())
 
 
 @contextlib.contextmanager

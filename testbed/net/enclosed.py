@@ -67,6 +67,7 @@ class Enclosed:
         self.ended: Ended | None = None
         self.all_ended_ns: int | None = None
         self._first = 0
+        self._held: list[int] = []  # the first process and its namespace: their numbers are given out again
         self._last_reaped_ns: int | None = None
         self._buffer = b""
         reading, writing = os.pipe()
@@ -102,12 +103,9 @@ class Enclosed:
 
     def pids(self) -> list[int]:
         """The command and its descendants that run now, oldest first."""
-        if not self._first or self.all_ended_ns is not None:
+        if not self._held or self.all_ended_ns is not None:
             return []
-        try:
-            home = os.stat(f"/proc/{self._first}/ns/pid").st_ino  # noqa: PTH116  as below
-        except OSError:
-            return []
+        home = os.fstat(self._held[1]).st_ino
         found = []
         for name in os.listdir("/proc"):  # noqa: PTH208  asked for often, and twice as fast as with paths
             if name.isdecimal() and int(name) != self._first:
@@ -124,12 +122,17 @@ class Enclosed:
             return
         keeper, self._keeper = self._keeper, None
         # The first process's end is not over before every other in its namespace is reaped, and the keeper
-        # waits for it.  Without a first process the keeper itself is all there is.
+        # waits for it.  Without a first process the keeper itself is all there is, not yet reaped.
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._first or keeper, signal.SIGKILL)
+            if self._held:
+                signal.pidfd_send_signal(self._held[0], signal.SIGKILL)
+            else:
+                os.kill(keeper, signal.SIGKILL)
         os.waitpid(keeper, 0)
         self.read_reports()
-        os.close(self.reports)
+        for descriptor in (self.reports, *self._held):
+            os.close(descriptor)
+        self._held.clear()
 
     # ---- starting it
 
@@ -143,6 +146,7 @@ class Enclosed:
             for report in self._lines(chunk):
                 if "first" in report:
                     self._first = report["first"]
+                    self._held = _hold(self._first)
                 elif "refused" in report:
                     raise CapabilityError(
                         f"a PID namespace is refused to this user ({report['refused']})", _REMEDY
@@ -163,6 +167,19 @@ class Enclosed:
     def _lines(self, chunk: bytes) -> list[dict[str, Any]]:
         *lines, self._buffer = (self._buffer + chunk).split(b"\n")
         return [json.loads(line) for line in lines]
+
+
+def _hold(first: int) -> list[int]:
+    """Descriptors of a process and of its PID namespace; none when it is gone already."""
+    try:
+        process = os.pidfd_open(first)
+    except ProcessLookupError:
+        return []
+    try:
+        return [process, os.open(f"/proc/{first}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)]
+    except OSError:
+        os.close(process)
+        return []
 
 
 # ---- in the children: system calls, and no way back

@@ -28,7 +28,7 @@ from typing import Any, Final, Self
 from ..errors import CapabilityError, ExperimentError, UsageError, WitnessTimeout
 from ..wire.notation import parse
 from ..wire.rules import Pattern, parse_pattern, parse_rule
-from .child import without_fork_warning
+from .child import how_it_ended, without_fork_warning
 from .hosts import ADDRESSES, TwoHosts
 from .interpreter import run_module
 from .libc import dying_with_parent
@@ -84,6 +84,7 @@ class Link:
         self._control: socket.socket | None = None
         self._ready = False
         self._ended = False
+        self._words = ""
 
     # ------------------------------------------------------------ its life
 
@@ -186,12 +187,16 @@ class Link:
                 answer.set_result(self._last_words())
 
     def _last_words(self) -> str:
-        assert self._process is not None and self._process.stderr is not None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_END_SECONDS)
-            said = self._process.stderr.read().decode(errors="replace").strip().splitlines()
-            return f"the link's process has ended: {said[-1] if said else 'without a word'}"
-        return "the link's process has ended"
+        """How the process ended, as it told itself or as the kernel did."""
+        if not self._words:
+            process = self._process
+            assert process is not None and process.stderr is not None
+            self._words = "the link's process has ended"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                status = process.wait(_END_SECONDS)
+                said = process.stderr.read().decode(errors="replace").strip().splitlines()
+                self._words += f": {said[-1] if said else how_it_ended(status)}"
+        return self._words
 
     def _take(self, message: dict[str, Any]) -> None:
         if "event" in message:

@@ -348,7 +348,8 @@ def serve(client: socket.socket, server: socket.socket, control: socket.socket) 
 
 def main(arguments: list[str]) -> int:
     """The program."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started us; we go with them
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # what the whole group gets is for whoever started us
     die_with_parent(signal.SIGKILL)
     client, server, control = (socket.socket(fileno=int(number)) for number in arguments)
     with contextlib.suppress(ConnectionError):  # the other end is gone, and so is our work

@@ -21,6 +21,7 @@ from ..errors import CapabilityError, TargetError, UsageError
 from ..kernel import DiagSocket, SockDiag
 from ..kernel.owners import command_of, owners
 from ..kernel.sample import name_of
+from ..net.child import how_it_ended
 from ..net.enclosed import Enclosed
 from ..render.escape import visible
 from ..tcp.states import State
@@ -133,11 +134,13 @@ class Target:
     # ---- signals
 
     def send(self, number: signal.Signals) -> int:
-        """Send `number` to the main process; the time, in nanoseconds, just before."""
+        """Send `number` to the main process, if it still runs; the time, in nanoseconds, just before."""
         self.find_main()
+        there = not self.main_ended  # else its number may be another's
         now = time.time_ns()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.main, number)
+        if there:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.main, number)
         return now
 
     def send_all(self, number: signal.Signals) -> int:
@@ -165,7 +168,7 @@ class Target:
         if self.ended is None:
             return "still running"
         status = self._process.ended.status if self._process.ended else 0
-        return f"exit status {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
+        return how_it_ended(status)
 
     @property
     def ended(self) -> int | None:

@@ -8,7 +8,7 @@ import pytest
 
 from testbed.errors import CapabilityError, UsageError
 from testbed.net import private
-from testbed.net.command import exec_private
+from testbed.net.command import Command, exec_private
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,6 +43,17 @@ def test_the_caller_stays_where_it_was() -> None:
     assert set(Path("/proc/self/fd").iterdir()) == descriptors
 
 
+def test_its_networks_number_is_nobody_elses_while_it_is_ended() -> None:
+    """The kernel gives a number out again at once, and what is in that network is killed."""
+    with Command(["true"], private.enter_private_network) as command:
+        while command.poll(0.1) is None:
+            pass
+        time.sleep(0.2)  # the kernel puts a network away in its own time
+        for _ in range(20):
+            with Command(["true"], private.enter_private_network) as other:
+                assert other.network != command.network
+
+
 def test_a_command_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"^no-such-command-here: no such command"):
         exec_private(["no-such-command-here"])
@@ -65,7 +76,7 @@ def test_no_network_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def started(script: str) -> "subprocess.Popen[str]":
     """A process that runs `script` by `exec_private`, once the script has said a line."""
-    code = "import sys; from testbed.net.command import exec_private; sys.exit(exec_private(sys.argv[1:]))"
+    code = "import sys; from testbed.net.command import Command, exec_private; sys.exit(exec_private(sys.argv[1:]))"
     return subprocess.Popen(
         [sys.executable, "-c", code, "sh", "-c", script],
         stdout=subprocess.PIPE,
