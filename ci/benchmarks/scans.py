@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from testbed.capture.arguments import find_tcpdump
 from testbed.scan.job import Job as Scan
 from testbed.scan.job import scan as scan_one
 from testbed.scan.output import writing
+from testbed.scan.pool import scan_all
+from testbed.scan.workers import processes
 
 from .captures import program
 from .forged import write
@@ -61,14 +63,22 @@ def scan(options: Options) -> Iterator[Job]:
 
 @contextlib.contextmanager
 def side_by_side(options: Options) -> Iterator[Job]:
-    """Several captures, by one process and by one for each core."""
-    with tempfile.TemporaryDirectory(prefix="testbed-bench-") as folder:
-        packets = 0
-        for number in range(FILES):
-            packets += write(Path(folder) / f"{number}.pcap", options.packets).packets
+    """Several captures, by two processes and by one."""
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="testbed-bench-"))
+        paths = [Path(folder) / f"{number}.pcap" for number in range(FILES)]
+        packets = sum(write(path, options.packets).packets for path in paths)
+        jobs = [Scan(str(path)) for path in paths]
+
+        def by(count: int) -> Callable[[], int]:
+            executor = stack.enter_context(processes(count))
+            return lambda: sum(summary.scanned[0].capture.packets for summary, _ in scan_all(jobs, executor))
+
         command = [sys.executable, "-m", "testbed", "scan", folder, "--jobs"]
         yield Job(
             [
+                Contender("two processes", by(2), ours=True, note="they run already"),
+                Contender("one process", by(1), ours=True, note="it runs already"),
                 program("testbed scan --jobs 2", [*command, "2"], packets, is_ours=True),
                 program("testbed scan --jobs 1", [*command, "1"], packets, is_ours=True),
             ],
