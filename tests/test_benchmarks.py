@@ -107,7 +107,7 @@ EXPERIMENTS = {"experiment": 1, "lost": 5, "many": 20}
 def test_all_see_the_same(row: Row, live: None) -> None:
     command = [sys.executable, "-m", "ci.benchmarks", "--in-this-process"]
     command += ["--only", row.name, "--sockets", "80", "--rounds", "1", "--connections", "5"]
-    command += ["--packets", "9", "--experiments", "5", "--at-once", "20"]
+    command += ["--packets", "9", "--experiments", "5", "--at-once", "20", "--open", "9"]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert told.returncode == 0, told.stderr
     results = [Result.from_json(values) for values in json.loads(told.stdout)["results"]]

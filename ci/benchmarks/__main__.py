@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         ("packets", "how many one to scan holds, at least"),
         ("experiments", "how many are done one after the other"),
         ("at_once", "how many connections are open in one experiment"),
+        ("open", "how many are open at the end of a capture"),
     ):
         usual = Options._field_defaults[name]
         option = f"--{name.replace('_', '-')}"

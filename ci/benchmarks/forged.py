@@ -6,6 +6,7 @@ mixed.  How many connections there are, and of which kind, is known by how it wa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -70,6 +71,9 @@ KINDS: Final = (
 )
 
 
+OPEN: Final = (Kind("open", _OPEN + _REQUEST + _REPLY, 100),)
+
+
 class Written(NamedTuple):
     """What a file holds."""
 
@@ -78,36 +82,43 @@ class Written(NamedTuple):
     kinds: dict[str, int]
 
 
-def write(path: Path, packets: int, *, at_once: int = AT_ONCE) -> Written:
+def write(path: Path, packets: int, *, at_once: int = AT_ONCE, of: Sequence[Kind] = KINDS) -> Written:
     """Write a capture of at least so many packets."""
-    told = {kind.name: 0 for kind in KINDS}
+    told = {kind.name: 0 for kind in of}
     written = connections = 0
     with path.open("wb") as stream:
         PcapWriter(stream, 1, SNAPLEN)
         while written < packets:
-            kinds = _dealt(min(WRITTEN_AT_ONCE, packets - written), connections)
-            written += _write_some(stream, kinds, connections, written, at_once)
+            kinds = _dealt(of, min(WRITTEN_AT_ONCE, packets - written), connections)
+            written += _write_some(stream, of, kinds, connections, written, at_once)
             connections += len(kinds)
-            for place, kind in enumerate(KINDS):
+            for place, kind in enumerate(of):
                 told[kind.name] += int((kinds == place).sum())
     return Written(written, connections, told)
 
 
-def _dealt(count: int, seed: int) -> npt.NDArray[np.int64]:
+def _dealt(of: Sequence[Kind], count: int, seed: int) -> npt.NDArray[np.int64]:
     """Which kind each connection is of."""
-    shares = np.repeat(np.arange(len(KINDS)), [kind.share for kind in KINDS])
+    shares = np.repeat(np.arange(len(of)), [kind.share for kind in of])
     return np.random.default_rng(seed).choice(shares, count)
 
 
-def _write_some(stream: BinaryIO, kinds: npt.NDArray[np.int64], first: int, tick: int, at_once: int) -> int:
+def _write_some(
+    stream: BinaryIO,
+    of: Sequence[Kind],
+    kinds: npt.NDArray[np.int64],
+    first: int,
+    tick: int,
+    at_once: int,
+) -> int:
     """Append connections; answers how many packets those were.  Each one's segments come one round after
     the other, as many rounds apart as there are connections open at once."""
     groups: list[tuple[npt.NDArray[np.int64], Array, npt.NDArray[np.int64]]] = []
-    for place, kind in enumerate(KINDS):
+    for place, kind in enumerate(of):
         numbers = np.flatnonzero(kinds == place)
         lines = parse_transcript(kind.text)
         for turn, line in enumerate(lines):
-            when = numbers * len(KINDS[0].text.splitlines()) + turn * at_once
+            when = numbers * len(of[0].text.splitlines()) + turn * at_once
             groups.append((when, _frames(line, numbers + first), numbers))
     when = np.concatenate([group[0] for group in groups])
     sizes = np.concatenate([np.full(len(group[0]), group[1].shape[1]) for group in groups])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,11 +18,18 @@ from testbed.scan.pool import scan_all
 from testbed.scan.workers import processes
 
 from .captures import program
-from .forged import write
+from .forged import OPEN, write
 from .measure import Contender
 from .table import Job, Options
 
 FILES = 8
+
+PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+"""A small process starts the program: the kernel counts what the one that starts it has as the program's."""
 
 
 @contextlib.contextmanager
@@ -59,6 +68,44 @@ def scan(options: Options) -> Iterator[Job]:
                 ", ".join(f"{count:,} {kind}" for kind, count in written.kinds.items()),
             ],
         )
+
+
+@contextlib.contextmanager
+def memory(options: Options) -> Iterator[Job]:
+    """One capture at whose end every connection of it is open."""
+    with tempfile.TemporaryDirectory(prefix="testbed-bench-") as folder:
+        path = Path(folder) / "open.pcap"
+        written = write(path, options.open * len(OPEN[0].text.splitlines()), of=OPEN)
+        commands = {
+            "testbed scan": [sys.executable, "-m", "testbed", "scan", str(path)],
+            "... with --out": [
+                *(sys.executable, "-m", "testbed", "scan", str(path)),
+                *("--out", str(Path(folder) / "rows.parquet")),
+            ],
+            "tshark -z conv,tcp": ["tshark", "-nqr", str(path), "-z", "conv,tcp"],
+        }
+        yield Job(
+            [
+                program(name, command, written.connections, is_ours=command[0] == sys.executable)
+                for name, command in commands.items()
+            ],
+            [
+                f"{written.packets:,} packets of {written.connections:,} connections",
+                *(_peak(name, command, written.connections) for name, command in commands.items()),
+            ],
+            rounds=3,
+        )
+
+
+def _peak(name: str, command: list[str], connections: int) -> str:
+    """How much memory a program has at its highest, in words."""
+    if shutil.which(command[0]) is None:
+        return f"{name}: not installed"
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, *command], stdout=subprocess.PIPE, check=True, timeout=900
+    )
+    peak = int(done.stdout) * 1024
+    return f"{name}: {peak / 1e6:,.0f} MB, {peak / connections:,.0f} bytes for each connection"
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ class Options(NamedTuple):
     packets      how many a capture that is to be scanned holds, at least
     experiments  how many are done one after the other
     at_once      how many connections are open at once in one experiment
+    open         how many are open at the end of a capture that is to be scanned
     """
 
     sockets: int = 36_000
@@ -28,6 +29,7 @@ class Options(NamedTuple):
     packets: int = 8_000_000
     experiments: int = 2_000
     at_once: int = 10_000
+    open: int = 1_000_000
 
 
 class Job(NamedTuple):
@@ -122,6 +124,13 @@ ROWS: Final = (
         "testbed scan goes through 10 million packets in a second, and no slower than tcpdump reads them.",
         "scans",
         "scan",
+    ),
+    Row(
+        "scan-memory",
+        "A capture at whose end {open:,} connections are open",
+        "testbed scan has at most 200 MB, and 300 bytes for each of them.",
+        "scans",
+        "memory",
     ),
     Row(
         "scan-side-by-side",

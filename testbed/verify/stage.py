@@ -35,7 +35,7 @@ from .peer import Asked, Peer
 from .plan import Plan
 from .seen import Seen
 from .survey import ANSWER_SECONDS, Survey
-from .target import Target, find_listener, resolve
+from .target import Target, disposition, find_listener, resolve
 from .waiting import until
 
 SAMPLE_EVERY: Final = 0.02
@@ -48,7 +48,12 @@ and what a signal does in that moment is another question than what a deploy doe
 
 
 class Stage:
-    """See the module.  `survey` is None while it is being made; `case` is which of a check's it is."""
+    """See the module.
+
+    survey       None while it is being made
+    case         which of a check's it is
+    disposition  what the server had arranged for the stop signal when it came (`target.disposition`)
+    """
 
     def __init__(self, plan: Plan, survey: Survey | None = None, case: str = "") -> None:
         self.plan = plan
@@ -62,6 +67,7 @@ class Stage:
         self.connections: list[Connection] = []
         self.samples: tuple[SocketSample, ...] = ()
         self.signalled = False
+        self.disposition: str | None = None
         self._steps: list[Step] = []
         self._stack = contextlib.AsyncExitStack()
 
@@ -170,6 +176,7 @@ class Stage:
     def stop(self) -> int:
         """Send the stop signal; the time just before, in nanoseconds."""
         self.signalled = True
+        self.disposition = disposition(self.target.main, self.plan.stop)
         self.step(f"the server gets {self.plan.stop.name}", "server")
         return self.target.send(self.plan.stop)
 
@@ -194,10 +201,10 @@ class Stage:
         self.peers.append(made)
         return made
 
-    async def connect(self, *, receive_buffer: int | None = None) -> Peer:
+    async def connect(self, *, receive_buffer: int | None = None, read: bool = True) -> Peer:
         """A client that is connected.  ExperimentError when it could not be."""
         peer = self.peer(receive_buffer=receive_buffer)
-        told = await peer.connect()
+        told = await peer.connect(read=read)
         if told != "connected":
             raise ExperimentError(self.told(f"a client could not connect: {told}"))
         return peer

@@ -247,6 +247,20 @@ def processor_waits(pids: Iterable[int]) -> dict[str, float]:
     return waits
 
 
+def disposition(pid: int, number: int) -> str | None:
+    """What a process has arranged for a signal: ``handled``, ``ignored``, ``blocked`` (to be fetched by
+    sigwait(3) or signalfd(2)) or ``default``; None where it is gone (proc_pid_status(5))."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    masks = dict(line.split(":\t", 1) for line in lines if line.startswith("Sig"))
+    for name, said in (("SigCgt", "handled"), ("SigIgn", "ignored"), ("SigBlk", "blocked")):
+        if int(masks[name], 16) >> (number - 1) & 1:
+            return said
+    return "default"
+
+
 def resolve(connect: str) -> tuple[str, int]:
     """``HOST:PORT`` as a numeric address.  UsageError where it is none, CapabilityError where it has none."""
     import socket

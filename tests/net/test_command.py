@@ -76,7 +76,7 @@ def test_no_network_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def started(script: str) -> "subprocess.Popen[str]":
     """A process that runs `script` by `exec_private`, once the script has said a line."""
-    code = "import sys; from testbed.net.command import Command, exec_private; sys.exit(exec_private(sys.argv[1:]))"
+    code = "import sys; from testbed.net.command import exec_private; sys.exit(exec_private(sys.argv[1:]))"
     return subprocess.Popen(
         [sys.executable, "-c", code, "sh", "-c", script],
         stdout=subprocess.PIPE,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 _COMMON: Final = """
-import contextlib, os, signal, socket, ssl, struct, sys, threading, time
+import contextlib, os, select, signal, socket, ssl, struct, sys, threading, time
 
 PORT = int(sys.argv[1])
 OK = b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n"
@@ -337,4 +337,40 @@ async def main():
     await asyncio.get_running_loop().create_future()
 
 asyncio.run(main())
+"""
+
+
+LOOKS_WHEN_IT_MUST_WAIT: Final = f"""{_COMMON}
+LARGE = b"x" * (8 << 20)
+
+def serve_large(connection):
+    # no blocking send: a client that has sent FIN while it must wait is taken for gone, as nginx does
+    with connection:
+        while data := head(connection):
+            if not data.startswith(b"GET /large"):
+                connection.sendall(OK)
+                continue
+            reply = b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(LARGE) + LARGE
+            connection.setblocking(False)
+            poll = select.poll()
+            poll.register(connection, select.POLLOUT | select.POLLRDHUP)
+            while reply:
+                try:
+                    reply = reply[connection.send(reply):]
+                except BlockingIOError:
+                    if poll.poll()[0][1] & select.POLLRDHUP:
+                        return
+            connection.setblocking(True)
+
+threads(socket.create_server(("127.0.0.1", PORT)), serve_large)
+"""
+
+NO_HANDLER: Final = f"""{_COMMON}
+def serve_slowly(connection):
+    with connection:
+        while data := head(connection):
+            time.sleep(1.0 if data.startswith(b"GET /slow") else 0.0)
+            connection.sendall(OK)
+
+threads(socket.create_server(("127.0.0.1", PORT)), serve_slowly)
 """

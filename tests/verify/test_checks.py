@@ -95,6 +95,27 @@ def test_a_reply_that_is_not_given_is_told_and_all_are_kept(does: str, words: st
     }
 
 
+def test_a_reply_that_does_not_fit_is_cut_off_each_time() -> None:
+    """By a server that looks whether its client has gone when it can send no more (EPOLLRDHUP)."""
+    found = verified(python(servers.LOOKS_WHEN_IT_MUST_WAIT, large_path="/large"), "half-close")
+    assert found.verdicts == {"half-close": Verdict.WARN}, found.said
+    (result,) = found.results.values()
+    cut = r"a large reply: an incomplete reply \(200 with \d+ bytes of body\), then FIN as the client read on"
+    assert re.match(cut, result.what), result.what
+
+
+# ---- a signal that nobody handles
+
+
+@pytest.mark.parametrize("check", ["stop-in-flight", "stop-queued"])
+def test_a_signal_that_nobody_handles_is_the_cause(check: str) -> None:
+    found = verified(python(servers.NO_HANDLER, slow_path="/slow"), check)
+    assert found.verdicts == {check: Verdict.FAIL}, found.said
+    outcome = found.results[check].telling
+    assert "no handler for SIGTERM is installed" in outcome.what
+    assert "handle the stop signal" in outcome.change
+
+
 # ---- client-reset
 
 

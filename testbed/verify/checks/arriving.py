@@ -14,7 +14,7 @@ from ..seen import Seen, at, between, frames
 from ..stage import Stage
 from ..target import find_listener
 from ..waiting import until
-from .stopping import TAKEN, leave, still_there, taken
+from .stopping import TAKEN, leave, still_there, taken, unhandled
 from .table import Check, Need
 
 BEGUN: Final = 0.3
@@ -130,16 +130,14 @@ async def stop_queued(stage: Stage) -> Outcome:
     await until(lambda: all(peer.ended for _, peer, _ in tried), BEGUN)
     unread = {peer: bool((row := peer.kernel) and row.rqueue) for _, peer, _ in tried}
     await stage.cut()
-    parts = [
-        was_queued(
-            Queued(peer.seen, asked.request_begins, asked.request_ends, peer.reply_seen(asked), unread[peer]),
-            told,
-            stage.plan.stop.name,
-            reused=peer is idle,
+    parts = []
+    for kind, peer, asked in tried:
+        queued = Queued(
+            peer.seen, asked.request_begins, asked.request_ends, peer.reply_seen(asked), unread[peer]
         )
-        for _, peer, asked in tried
-    ]
-    return together([replace(part, part=kind) for part, (kind, _, _) in zip(parts, tried, strict=True)])
+        part = was_queued(queued, told, stage.plan.stop.name, reused=peer is idle)
+        parts.append(replace(unhandled(stage, part), part=kind))
+    return together(parts)
 
 
 class Queued(NamedTuple):

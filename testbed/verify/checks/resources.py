@@ -55,22 +55,26 @@ async def kill(stage: Stage) -> Outcome:
         )
     listens = bool(find_listener(stage.kernel, stage.address[1]))
     late = stage.peer()
+    asked = None
     served = await late.connect() == "connected"
     if served and stage.dialogue.request is not None:
-        served = await late.replied(await stage.asked(late, stage.dialogue.request), ANSWER_SECONDS)
+        asked = await stage.asked(late, stage.dialogue.request)
+        served = await late.replied(asked, ANSWER_SECONDS)
     await stage.cut()
+    seen = late.seen
+    reply = seen.byte(asked.ends - 1, by_client=False) if asked and served else seen.server_end
     do = "served" if served else "accepted and not served" if listens else "refused"
     return Outcome(
         Verdict.WARN if served or not listens else Verdict.FAIL,
         f"{plural(len(left), 'process is', 'processes are')} left {seconds(stage.plan.grace)} "
-        f"later ({', '.join(left)}), and a new client was {do}",
+        f"later ({', '.join(left)}), and a new client was {do}{at(reply)}",
         "after a crash of the master (or the OOM killer) its workers keep the port: the next start fails "
         "with "
         "EADDRINUSE, or old and new code serve side by side",
         "let workers end with their master (PR_SET_PDEATHSIG, a pipe); or have the supervisor kill the whole "
         "group (systemd: KillMode=control-group or mixed)",
         {"orphans": len(left), "orphans_serve": served},
-        frames(late.seen.server_end),
+        frames(reply),
     )
 
 

@@ -41,6 +41,10 @@ NOT_DEFERRED: Final = (
 DELIBERATE: Final = 1.0
 """Seconds within which a server that closes because of the signal has done so: it looks that often."""
 
+HANDLE: Final = (
+    "handle the stop signal: close the listener, finish what is under way, close, and only then exit"
+)
+
 HANGS: Final = "each deploy waits for the supervisor's SIGKILL"
 
 
@@ -139,10 +143,24 @@ async def stop_in_flight(stage: Stage) -> Outcome:
                 await peer.finish(asked)
     gone = await leave(stage, told, [peer for peer, _ in clients])
     await stage.cut()
-    parts = alike([_answered(stage, told, peer, asked, under_way.reply) for peer, asked in clients])
+    parts = alike(
+        [unhandled(stage, _answered(stage, told, peer, asked, under_way.reply)) for peer, asked in clients]
+    )
     outcome = together([*parts, *still_there(stage, gone)], **gone.measured)
     case = stage.case.replace(" ", "_")
     return replace(outcome, measured={f"{case}_{key}": value for key, value in outcome.measured.items()})
+
+
+def unhandled(stage: Stage, part: Outcome) -> Outcome:
+    """What became of a request, where the kernel closed its connection: nobody handled the signal."""
+    if stage.disposition != "default" or not part.verdict.complains or not stage.target.main_ended:
+        return part
+    signal = stage.plan.stop.name
+    return replace(
+        part,
+        what=f"{part.what}; no handler for {signal} is installed: the kernel ended the process on the spot",
+        change=HANDLE,
+    )
 
 
 def taken(peer: Peer) -> bool:
@@ -191,7 +209,10 @@ def _answered(stage: Stage, told: int, peer: Peer, asked: Asked, expected: Reply
             measured | {"closed_behind_seconds": round(took, 6)},
             frames(fin),
         )
-    return Outcome(Verdict.PASS, f"{reply}, then FIN", measured=measured, frames=frames(fin))
+    what = f"{reply}, then FIN"
+    if stage.dialogue.protocol == "http" and not reply.last:
+        what += "; its head was out before the signal, too early for Connection: close"
+    return Outcome(Verdict.PASS, what, measured=measured, frames=frames(fin))
 
 
 class Departure(NamedTuple):
@@ -248,6 +269,8 @@ def overstayed(stage: Stage, gone: Departure) -> str:
     # a wrapper that took the signal and did not hand it on
     alone = gone.left and gone.took is None and stage.target.main_ended
     hint = "; the command itself has ended (a shell? write `exec` before its last command)" if alone else ""
+    if stage.disposition == "ignored":
+        hint = f"; it ignores {signal}"
     if gone.took is None:
         return f"not gone {grace} after {signal}{who}{hint}"
     over = seconds(gone.took - gone.grace)
