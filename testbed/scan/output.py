@@ -19,7 +19,7 @@ from ..errors import UsageError
 from .columns import COLUMNS, Numbers, Rows, Told, Values
 from .compiled import require
 
-ROW_GROUP: Final = 1 << 16
+ROW_GROUP: Final = 1 << 15
 """Rows that are written to Parquet at once."""
 
 Write = Callable[[Rows], None]
