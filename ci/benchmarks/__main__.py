@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"ci/bench: {error}", file=sys.stderr)
         return 1
     if options.write:
-        command = " ".join(["ci/bench --write", *_given(wanted)])
+        command = " ".join(["ci/bench --write", *(o for o in _given(wanted) if o not in _given(Options()))])
         PAGE.write_text(in_markdown(measured, machine, command), encoding="utf-8")
         print(f"\nwritten: ci/{PAGE.name}")
     return 0

@@ -37,9 +37,9 @@ def in_markdown(measured: Sequence[Measured], machine: Sequence[str], command: s
     lines = [
         "# Benchmarks",
         "",
-        f"Written by `{command}`. The figures are this machine's; the ratios are",
-        "what is promised. A row's contenders take turns in one run, and each round begins with another.",
-        "Times are for doing the job once; `to ours` is a median held against that of the row's first line.",
+        f"Written by `{command}`. The figures are this machine's; the ratios are what is promised. A row's",
+        "contenders take turns in one run, and each round begins with another. Times are for doing the job",
+        "once; `to ours` is a median held against that of the row's first line.",
         "",
         *(f"- {line}" for line in machine),
         "",
