@@ -11,7 +11,7 @@ from testbed.verify.checks import CHECKS
 from testbed.verify.outcome import Verdict
 
 from .table import Configuration
-from .words import plain
+from .words import plain, steady
 
 BAD = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WARN)
 
@@ -97,26 +97,30 @@ def _complaints(reports: Sequence[dict[str, Any]], check: str) -> list[str]:
 
 
 def _words(rows: Sequence[dict[str, Any]]) -> str:
-    """What rounds with the same verdict say, in the words of the first.
+    """What rounds with the same verdict say: each thing that was said in the words of the first round that
+    said it, and how many of them did where it was not all.
 
-    Where the check has parts, each that was complained of, the worst first: in the words of the first round
-    that did, and how many of them did where it was not all.
+    Where the check has parts, those that were complained of, the worst first.
     """
-    heard: dict[tuple[Verdict, str], dict[int, list[str]]] = {}
+    heard: dict[tuple[Verdict, str], dict[str, dict[int, str]]] = {}
     for number, row in enumerate(rows):
+        said: dict[tuple[Verdict, str], list[str]] = {}
         for part in row.get("parts", ()):
             if part["verdict"] in BAD:
-                key = Verdict(part["verdict"]), part.get("part", "")
-                heard.setdefault(key, {}).setdefault(number, []).append(part["what"])
-    if not all(name for _, name in heard):
-        heard.clear()
-    told = []
+                said.setdefault((Verdict(part["verdict"]), part.get("part", "")), []).append(part["what"])
+        if not said or not all(name for _, name in said):
+            said = {(Verdict(row["verdict"]), ""): [str(row["what"])]}
+        for key, words in said.items():
+            told = "; ".join(words)
+            heard.setdefault(key, {}).setdefault(steady(told), {})[number] = told
+    lines = []
     for verdict, name in sorted(heard, key=lambda key: list(Verdict).index(key[0]), reverse=True):
-        rounds = heard[verdict, name]
-        lesser = "" if verdict == rows[0]["verdict"] else f"{verdict}: "
-        often = f" {len(rounds)}/{len(rows)}" if len(rounds) < len(rows) else ""
-        told.append(f"{lesser}{name}{often}: {'; '.join(next(iter(rounds.values())))}")
-    return "; ".join(told) or str(rows[0]["what"])
+        for rounds in heard[verdict, name].values():
+            lesser = "" if verdict == rows[0]["verdict"] else f"{verdict}: "
+            often = f" {len(rounds)}/{len(rows)}" if len(rounds) < len(rows) else ""
+            colon = ": " if name or often else ""
+            lines.append(f"{lesser}{name}{often}{colon}{next(iter(rounds.values()))}".lstrip())
+    return "; ".join(lines)
 
 
 def _escaped(text: str) -> str:

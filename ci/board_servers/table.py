@@ -45,6 +45,10 @@ _NO_HANDLER: Final = (
     "There is no handler of SIGTERM: the signal's default action ends it, and the kernel closes its "
     "connections."
 )
+_OWN_HANDLER: Final = (
+    "The program has no handler of SIGTERM. Node's own puts the terminal right and raises the signal again, "
+    "whose default action ends it; the kernel closes its connections."
+)
 _HEARTBEAT: Final = "`--timeout` is the heartbeat of a worker, not a limit of a connection"
 _APACHE: Final = "sh -c 'RUN=$(mktemp -d) PAGES=$PWD/pages exec apache2 -DFOREGROUND -f $PWD/apache.conf'"
 
@@ -82,7 +86,8 @@ CONFIGURATIONS: Final = (
         ("gunicorn",),
         note=f"{_HEARTBEAT}: a client for which one of the two workers waits 3 s has it aborted, and that is "
         "what ends its connection. Two that stall hold up everybody else: it is made for a place behind a "
-        "proxy that buffers. At the stop `--graceful-timeout 4` ends a connection without a request.",
+        "proxy that buffers. At the stop `--graceful-timeout 4` ends a connection without a request. A "
+        "worker looks for its master every half of `--timeout`: 15 s as shipped, which `kill` would warn of.",
     ),
     Configuration(
         "gunicorn, gthread",
@@ -112,19 +117,31 @@ CONFIGURATIONS: Final = (
         "under way too.",
     ),
     Configuration("twisted", "{python} with_twisted.py", ("twisted",)),
-    Configuration("sanic", "{bin}/sanic with_sanic:app --host 127.0.0.1 --port {port}", ("sanic",)),
+    Configuration(
+        "sanic",
+        "{bin}/sanic with_sanic:app --host 127.0.0.1 --port {port}",
+        ("sanic",),
+        note="The FIN behind a reply that was under way at the stop comes when `GRACEFUL_SHUTDOWN_TIMEOUT` "
+        "is over: 4 s here.",
+    ),
     Configuration(
         "http.server",
         "{python} with_http_server.py",
         python="3.12",
         note=_NO_HANDLER,
     ),
-    Configuration("asyncio streams, 3.11", "{python} with_streams.py", python="3.11"),
+    Configuration(
+        "asyncio streams, 3.11",
+        "{python} with_streams.py",
+        python="3.11",
+        note="The program is that of the two rows below. Before 3.12 `Server.wait_closed()` returns at once, "
+        "so that `asyncio.run` cancels what is under way.",
+    ),
     Configuration("asyncio streams, 3.12", "{python} with_streams.py", python="3.12"),
     Configuration("asyncio streams, 3.13", "{python} with_streams.py", python="3.13"),
     Configuration(
         "node, no handler", "node with_node.js", program="node", debian="nodejs",
-        note=_NO_HANDLER,
+        note=_OWN_HANDLER,
     ),
     Configuration(
         "node, server.close()", "node with_node.js graceful", program="node", debian="nodejs",

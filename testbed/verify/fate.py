@@ -37,7 +37,7 @@ class Words(NamedTuple):
 
 
 WORDS: Final = {
-    Fate.OPEN: Words(""),
+    Fate.OPEN: Words("", "its client waits for a reply that never comes"),
     Fate.TOO_LATE: Words("before it came"),
     Fate.READ: Words(
         "it was read (no RST), and dropped",

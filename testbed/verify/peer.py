@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..kernel import DiagSocket
 from ..lab.scripted import Client, errno_name
+from ..render.escape import visible
 from ..render.ladder import Step
 from .dialogue import Request
 from .outcome import Outcome, Verdict
@@ -335,6 +336,15 @@ class Peer:
     def seen(self) -> Seen:
         """What the wire shows of it, once the stage has cut its capture."""
         return self.stage.seen(self)
+
+    @property
+    def unasked(self) -> str:
+        """What the server said behind its reply, or without any request, in words: ``, behind '408 ...'``."""
+        said = self.seen.sent(by_client=False)[self.asked[0].ends if self.asked else 0 :]
+        if not said or self._tls is not None:  # TLS says of itself: tickets, alerts
+            return ""
+        first = said.splitlines()[0][:40].decode(errors="replace")
+        return f", behind {visible(first)!r}"
 
     def reply_seen(self, asked: Asked) -> Reply:
         """The reply as the wire carried it; in TLS, as it was decrypted."""

@@ -84,9 +84,11 @@ class Seen:
                 return _mark(exchange)
         return None
 
-    def before(self, mark: Mark) -> Mark | None:
-        """The packet before it, of either end."""
-        earlier = [e for e in self._exchanges if e.segment.frame < mark.frame]
+    def last(self, *, by_client: bool, before: Mark) -> Mark | None:
+        """The last packet of one end before that one."""
+        earlier = [
+            e for e in self._exchanges if e.from_client == by_client and e.segment.frame < before.frame
+        ]
         return _mark(earlier[-1]) if earlier else None
 
     # ---- streams

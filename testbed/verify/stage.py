@@ -173,6 +173,15 @@ class Stage:
         """The process that holds the socket with this inode."""
         return next(owners(inode, self.pids()), None) if inode else None
 
+    def ended_too(self, holder: Owner | None) -> str:
+        """That the process which held a connection has ended with it, in words; "" where it has not.
+
+        No judgement: some have a process for each connection.
+        """
+        if holder is None or holder.pid in self.pids():
+            return ""
+        return f"; process {holder.pid} ({holder.command}), which held it, has ended too"
+
     def stop(self) -> int:
         """Send the stop signal; the time just before, in nanoseconds."""
         self.signalled = True

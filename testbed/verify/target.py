@@ -199,7 +199,7 @@ class Target:
 
     def names(self) -> list[str]:
         """Its processes, each as ``pid (program)``."""
-        return [f"{pid} ({(command_of(pid) or 'ended').strip()})" for pid in self.pids()]
+        return [f"{pid} ({(command_of(pid) or 'ended, not reaped').strip()})" for pid in self.pids()]
 
     @property
     def output(self) -> str:

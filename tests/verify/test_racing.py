@@ -15,15 +15,15 @@ STUCK = Try(Mark(7, 7_000))
 SAID_GOODBYE = Try(Mark(9, 9_000), end=Mark(10, 10**9), goodbye=True)
 
 
-def lost(gap: float, *, at: float = 1.0) -> Try:
+def lost(gap: float, *, at: float = 1.0, read: bool = False) -> Try:
     """A request that is taken after so many seconds, and closed upon `gap` seconds later."""
-    return Try(Mark(20, round(at * 1e9)), end=Mark(21, round((at + gap) * 1e9)))
+    return Try(Mark(20, round(at * 1e9)), end=Mark(21, round((at + gap) * 1e9)), read=read)
 
 
 def judged(*tries: Try, waits: float = 0.0, apart: float | None = None) -> Outcome:
     """The race of a server that waited so many seconds for a processor from its beginning to its end."""
     looks = [Waits(0, {"1": 5.0}), Waits(10**10, {"1": 5.0 + waits})]
-    return raced(tries, looks, timeout=3.0, apart=apart)
+    return raced(tries, looks, fired=[3.0], apart=apart)
 
 
 @pytest.mark.parametrize("too_late", [TOO_LATE, NEVER_SENT, SAID_GOODBYE])
@@ -48,6 +48,19 @@ def test_one_that_is_neither_answered_nor_closed_fails() -> None:
     assert judged(ANSWERED, STUCK, TOO_LATE).verdict is Verdict.FAIL
 
 
+def test_one_that_was_read_is_no_race() -> None:
+    """However soon it is closed upon: who has read it could have answered."""
+    outcome = judged(ANSWERED, lost(0.001, read=True), lost(0.001), TOO_LATE)
+    assert outcome.verdict is Verdict.WARN
+    assert outcome.what.endswith(", 1 of these read (no RST), and dropped (frames 20, 21)")
+    assert "may have been executed" in outcome.hurts
+
+
+def test_a_timeout_that_varies_is_told_with_both_ends() -> None:
+    outcome = raced([ANSWERED], [], fired=[3.0, 3.51])
+    assert outcome.what.startswith("1 requests around the timeout of 3 s to 3.5 s: ")
+
+
 def test_a_wide_gap_is_no_race() -> None:
     outcome = judged(ANSWERED, lost(0.006), TOO_LATE)
     assert outcome.verdict is Verdict.WARN
@@ -66,7 +79,7 @@ def test_where_requests_are_far_apart_a_close_right_behind_one_was_set_off_by_it
 def test_far_apart_says_how_far_and_that_the_timeout_varies() -> None:
     what = judged(ANSWERED, TOO_LATE, apart=0.104).what
     assert what.startswith(
-        "2 requests around the 3 s timeout, which is not always the same: one every 104 ms:"
+        "2 requests around the timeout of 3 s, which is not always the same: one every 104 ms:"
     )
     assert "not always the same" not in judged(ANSWERED, TOO_LATE).what
 

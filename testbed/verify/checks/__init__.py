@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ...errors import UsageError
-from . import arriving, closing, idling, misbehaving, racing, resources, stopping
+from . import arriving, closing, idling, misbehaving, racing, resources, stopping, vanishing
 from .table import Check, Need, missing
 
-_FILES = (closing, stopping, arriving, misbehaving, idling, racing, resources)
+_FILES = (closing, stopping, arriving, misbehaving, vanishing, idling, racing, resources)
 
 CHECKS: Mapping[str, Check] = MappingProxyType({row.id: row for file in _FILES for row in file.CHECKS})
 """Every check by its id, in the order in which a report shows them."""

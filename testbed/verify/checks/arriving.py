@@ -14,7 +14,7 @@ from ..seen import Seen, at, between, frames
 from ..stage import Stage
 from ..target import find_listener
 from ..waiting import until
-from .stopping import TAKEN, leave, still_there, taken, unhandled
+from .stopping import TAKEN, UNDER_WAY, leave, still_there, taken, unhandled
 from .table import Check, Need
 
 BEGUN: Final = 0.3
@@ -38,6 +38,7 @@ async def stop_new_connection(stage: Stage) -> Outcome:
         peer = await stage.connect()
         busy = peer, await stage.asked(peer, under_way.request)
         await until(lambda: taken(peer), TAKEN)
+        await asyncio.sleep(UNDER_WAY)
     told = stage.stop()
     await until(lambda: not find_listener(stage.kernel, stage.address[1]), BEGUN)
     late: list[tuple[Peer, Asked | None]] = []
@@ -48,19 +49,23 @@ async def stop_new_connection(stage: Stage) -> Outcome:
         answered = await new.connect() == "connected"
         late.append((new, await stage.asked(new, wish) if answered and wish is not None else None))
         await asyncio.sleep(BEGUN / LATE)
+    accepted = {peer for peer, _ in late if (row := peer.kernel) is not None and row.inode}
     if busy is not None and under_way is not None and under_way.request.rest and not busy[0].ended:
         await busy[0].finish(busy[1])
     gone = await leave(stage, told, stage.peers)
     await stage.cut()
-    came = together(alike([_came_late(peer, asked) for peer, asked in late]))
+    came = together(alike([_came_late(peer, asked, peer in accepted) for peer, asked in late]))
     times = [between(told, peer.seen.connection.start_ns) for peer, _ in late if peer.seen.connection]
     when = f" {seconds(min(times))} to {seconds(max(times))} after {stage.plan.stop.name}" if times else ""
-    came = replace(came, what=f"connections tried{when}: {came.what}")
+    came = replace(came, what=f"tried{when}: {came.what}", part="late clients")
     return together([came, *still_there(stage, gone)], attempts=LATE, **gone.measured)
 
 
-def _came_late(peer: Peer, asked: Asked | None) -> Outcome:
-    """A connection that was tried when the server had been told to stop."""
+def _came_late(peer: Peer, asked: Asked | None, accepted: bool) -> Outcome:
+    """A connection that was tried when the server had been told to stop.
+
+    accepted  the server's program had it a moment later, and not only its kernel
+    """
     seen = peer.seen
     end, rst = seen.server_end, seen.server_rst
     if seen.refused:
@@ -87,11 +92,15 @@ def _came_late(peer: Peer, asked: Asked | None) -> Outcome:
     if reply.size:
         how += f", with {reply} for an answer"
     words = WORDS[fate(seen, asked.request_begins)] if asked is not None and not reply.size else Words("")
-    if words.what:
+    taken_by = "accepted and"
+    if end is not None and end == rst and not accepted:
+        taken_by, words = "taken by the kernel, never accepted, and", Words(" as the listener was closed")
+        how += words.what
+    elif words.what:
         how += f": {words.what}"
     return Outcome(
         Verdict.FAIL,
-        f"accepted and {how}",
+        f"{taken_by} {how}",
         words.hurts,
         measured={"dropped": True},
         frames=frames(*end_of(seen)[1]),
@@ -128,6 +137,8 @@ async def stop_queued(stage: Stage) -> Outcome:
     stage.target.thaw()
     await until(lambda: all(asked.reply.complete or peer.ended for _, peer, asked in tried), stage.plan.grace)
     await until(lambda: all(peer.ended for _, peer, _ in tried), BEGUN)
+    if stage.disposition == "default":
+        await until(lambda: stage.target.main_ended, BEGUN)  # the kernel tells the connections' end first
     unread = {peer: bool((row := peer.kernel) and row.rqueue) for _, peer, _ in tried}
     await stage.cut()
     parts = []
@@ -194,8 +205,9 @@ CHECKS: Final = (
     Check(
         id="stop-new-connection",
         question="What becomes of a client that connects after the stop signal?",
-        does=f"a request is under way where there is a slow one; {BEGUN:g} s after the signal {LATE} clients "
-        "connect, one after the other; one asks for a quick reply, the others for a slow one",
+        does="a request is under way where there is a slow one; when nobody listens any more, at the latest "
+        f"{BEGUN:g} s after the signal, {LATE} clients connect, one after the other; one asks for a quick "
+        "reply, the others for a slow one",
         measures="how each handshake was answered, and each request",
         passes="refused, or served in full",
         warns="answered with 5xx, or the SYN was dropped",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
+from ...tcp.states import State
 from ..dialogue import UPLOAD_SIZE
 from ..outcome import Outcome, Verdict, seconds, soon, together
 from ..peer import Asked, Peer
@@ -144,7 +145,8 @@ async def half_close(stage: Stage) -> Outcome:
         asked.append((kind, peer, await stage.asked(peer, request), expected))
         peer.half_close()
     await asyncio.sleep(FULL)
-    for _, peer, _, _ in asked:
+    closed = {peer for _, peer, *_ in asked if (row := peer.kernel) is None or row.state is State.LAST_ACK}
+    for _, peer, *_ in asked:
         peer.read()
     answered = await until(
         lambda: all(one.reply.complete or peer.ended for _, peer, one, _ in asked), longest
@@ -153,15 +155,18 @@ async def half_close(stage: Stage) -> Outcome:
         await until(lambda: all(peer.ended for _, peer, *_ in asked), stage.plan.idle)
     await until(lambda: all(peer.ended for _, peer, *_ in asked), SHORT)
     await stage.cut()
-    return together([replace(_half_closed(*row), part=row[0]) for row in asked])
+    return together([replace(_half_closed(*row, closed=row[1] in closed), part=row[0]) for row in asked])
 
 
-def _half_closed(kind: str, peer: Peer, asked: Asked, expected: Reply | None) -> Outcome:
-    """The reply to a request with a FIN behind it; undisturbed it is `expected`, where that is known."""
+def _half_closed(kind: str, peer: Peer, asked: Asked, expected: Reply | None, *, closed: bool) -> Outcome:
+    """The reply to a request with a FIN behind it; undisturbed it is `expected`, where that is known.
+
+    closed  the server had closed before a client that did not read at first began to
+    """
     seen, reply = peer.seen, peer.reply_seen(asked)
     ours, end, rst = seen.client_fin, seen.server_end, seen.server_rst
     name = kind.removeprefix("a ").replace(" ", "_")
-    measured = {name: str(reply)}
+    measured: dict[str, Any] = {name: str(reply)}
     if reply.complete and rst is not None:
         return Outcome(
             Verdict.FAIL,
@@ -190,13 +195,15 @@ def _half_closed(kind: str, peer: Peer, asked: Asked, expected: Reply | None) ->
             frames(ours),
         )
     how, took = "RST" if end == rst else "FIN", between(ours, end)
-    when = (
-        "as the client read on, its own sent before" if kind == LARGE else f"{soon(took)} after the client's"
-    )
+    when = f"then {how} {soon(took)} after the client's"
+    if kind == LARGE and reply.size:  # on the wire the end comes behind what the client had not read
+        when = f"given up within {seconds(FULL)} of the client's FIN" if closed else "given up as it was read"
+    else:
+        measured[f"{name}_cut_off_seconds"] = round(took, 6)
     return Outcome(
         Verdict.WARN,
-        f"{reply}, then {how} {when}{at(ours, end)}",
-        measured=measured | {f"{name}_cut_off_seconds": round(took, 6)},
+        f"{reply}, {when}{at(ours, end)}",
+        measured=measured,
         frames=frames(ours, end),
     )
 

@@ -6,15 +6,14 @@ import asyncio
 from dataclasses import replace
 from typing import Final
 
-from ...kernel.owners import Owner
-from ...render.escape import visible
 from ..outcome import Outcome, Verdict, plural, seconds, together
 from ..peer import Peer, with_goodbye
 from ..seen import at, between, frames
 from ..stage import Stage
 from ..waiting import until
-from .misbehaving import NOTICED, USUAL_PROBE
+from .misbehaving import NOTICED
 from .table import Check, Need
+from .vanishing import USUAL_PROBE
 
 SETTLED: Final = 0.5
 """Seconds within which a close is over on both sides."""
@@ -37,15 +36,15 @@ async def idle_timeout(stage: Stage) -> Outcome:
     holders = {kind: stage.holder(peer) for kind, peer in peers.items()}
     await until(all_over, stage.plan.idle)
     await until(lambda: all(peer.kernel is None for peer in peers.values() if peer.ended), SETTLED)
-    left = stage.pids()
-    dead = {kind: owner for kind, owner in holders.items() if owner is not None and owner.pid not in left}
     await stage.cut()
-    parts = {kind: _timed_out(stage, kind, peer, dead.get(kind)) for kind, peer in peers.items()}
+    parts = {
+        kind: _timed_out(stage, kind, peer, stage.ended_too(holders[kind])) for kind, peer in peers.items()
+    }
     return together([replace(part, part=f"{kind} connection") for kind, part in parts.items()])
 
 
-def _timed_out(stage: Stage, kind: str, peer: Peer, dead: Owner | None) -> Outcome:
-    """How one connection ended; `dead`: the process that held it, where that has ended too."""
+def _timed_out(stage: Stage, kind: str, peer: Peer, dead: str) -> Outcome:
+    """How one connection ended; `dead`: that the process which held it has ended too, in words."""
     seen = peer.seen
     end, rst = seen.server_end, seen.server_rst
     if kind == "idle":
@@ -69,20 +68,8 @@ def _timed_out(stage: Stage, kind: str, peer: Peer, dead: Owner | None) -> Outco
             measured=measured,
             frames=frames(since, rst),
         )
-    what = f"FIN{at(end)} after {seconds(took)}{_unasked(stage, peer)}"
-    if dead is not None:  # no judgement: some have a process for each connection
-        what += f"; process {dead.pid} ({dead.command}), which held it, has ended too"
+    what = f"FIN{at(end)} after {seconds(took)}{peer.unasked}{dead}"
     return with_goodbye(Outcome(Verdict.PASS, what, measured=measured, frames=frames(since, end)), peer)
-
-
-def _unasked(stage: Stage, peer: Peer) -> str:
-    """What the server said before it closed, though nothing had been asked."""
-    begins = peer.asked[0].ends if peer.asked else 0
-    said = peer.seen.sent(by_client=False)[begins:]
-    if not said or stage.plan.tls:  # TLS says of itself: tickets, alerts
-        return ""
-    first = said.splitlines()[0][:40].decode(errors="replace")
-    return f", behind {visible(first)!r}"
 
 
 # ---- keepalive-option

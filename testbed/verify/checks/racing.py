@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from ..fate import WORDS, Fate, fate
 from ..outcome import Outcome, Verdict, seconds
 from ..peer import Asked, Peer
 from ..seen import Mark, at, between, frames
@@ -25,7 +26,7 @@ BEFORE: Final = 0.1
 AFTER: Final = 0.004
 """Seconds after it at which the last of them asks."""
 
-COARSE: Final = 1.2
+COARSE: Final = 2.0
 """Seconds before it and after it over which as many more are spread, evenly, where all came too late, or too
 early: servers look at their clocks as seldom as once a second, and a busy machine delays a client."""
 
@@ -96,7 +97,7 @@ async def idle_race(stage: Stage) -> Outcome:
     return raced(
         [_tried(racer) for racer in late],
         waits,
-        timeout=sum(fired) / len(fired),
+        fired=fired,
         apart=apart,
         keep_alive=late[0].peer.asked[0].reply.keep_alive,
     )
@@ -194,12 +195,14 @@ async def _ask_at(stage: Stage, peer: Peer, after: float) -> _Racer:
 class Try(NamedTuple):
     """What the wire shows of a request: what brought it, whether it was answered, and the close.
 
+    read     the server's program had taken it, and dropped it
     goodbye  TLS's close_notify had come before it was sent: the FIN may wait for the client's own
     """
 
     request: Mark | None
     answered: bool = False
     end: Mark | None = None
+    read: bool = False
     goodbye: bool = False
 
     @property
@@ -216,6 +219,7 @@ def _tried(racer: _Racer) -> Try:
         seen.byte(racer.asked.request_begins, by_client=True),
         racer.peer.reply_seen(racer.asked).complete,
         seen.server_end,
+        read=fate(seen, racer.asked.request_begins) is Fate.READ,
         goodbye=bool(racer.peer.close_notify) and not racer.open,
     )
 
@@ -225,29 +229,31 @@ class _Lost(NamedTuple):
 
     excess    seconds from one to the other, beyond those for which the server waited for a processor
     forgiven  those
+    read      it had been read
     """
 
     excess: float
     forgiven: float
     request: Mark
     end: Mark
+    read: bool
 
     @property
     def gap(self) -> float:
         return self.excess + self.forgiven
 
 
-def _lost(waits: Sequence[Waits], request: Mark, end: Mark) -> _Lost:
+def _lost(waits: Sequence[Waits], request: Mark, end: Mark, *, read: bool) -> _Lost:
     gap = between(request, end)
     forgiven = min(gap, waited(waits, request.time_ns, end.time_ns))
-    return _Lost(gap - forgiven, forgiven, request, end)
+    return _Lost(gap - forgiven, forgiven, request, end, read)
 
 
 def raced(
     tries: Sequence[Try],
     waits: Sequence[Waits],
     *,
-    timeout: float,
+    fired: Sequence[float],
     apart: float | None = None,
     keep_alive: str = "",
 ) -> Outcome:
@@ -255,7 +261,7 @@ def raced(
 
     A server that had to wait for a processor meanwhile closes as much later.
 
-    timeout     seconds of silence after which it fired for those who found out
+    fired       seconds of silence after which the timeout did for those who found out
     apart       seconds from one request to the next where they were spread evenly over a long time; None
                 where they are so dense that some meet the close by chance
     keep_alive  the value of the server's Keep-Alive field
@@ -265,13 +271,13 @@ def raced(
     closed_before = sum(one.too_late for one in open_still)
     stuck = [one.request for one in open_still if one.end is None]
     lost = [
-        _lost(waits, one.request, one.end)
+        _lost(waits, one.request, one.end, read=one.read)
         for one in open_still
         if one.request is not None and one.end is not None and not one.too_late
     ]
     widest = max(lost, key=lambda one: one.gap, default=None)
     measured = {
-        "timeout_seconds": round(timeout, 3),
+        "timeout_seconds": round(sum(fired) / len(fired), 3),
         "requests": len(tries),
         "apart_seconds": None if apart is None else round(apart, 3),
         "answered": answered,
@@ -281,7 +287,8 @@ def raced(
         "processor_wait_seconds": round(widest.forgiven, 6) if widest else 0.0,
         "keep_alive_field": keep_alive,
     }
-    told = f"{len(tries)} requests around the {seconds(timeout)} timeout"
+    span = " to ".join(dict.fromkeys((seconds(round(min(fired), 1)), seconds(round(max(fired), 1)))))
+    told = f"{len(tries)} requests around the timeout of {span}"
     if apart is not None:
         told += f", which is not always the same: one every {seconds(apart)}"
     counts = f"{answered} answered, {closed_before} after the close, {len(lost)} taken and closed upon"
@@ -312,6 +319,15 @@ def _closed_upon(lost: Sequence[_Lost], apart: float | None) -> Outcome | None:
             Verdict.WARN,
             f"up to {seconds(worst.gap)} after it came{at(worst.request, worst.end)}",
             frames=frames(worst.request, worst.end),
+        )
+    read = [one for one in lost if one.read]
+    if read:
+        return Outcome(
+            Verdict.WARN,
+            f"{len(read)} of these read (no RST), and dropped{at(read[0].request, read[0].end)}",
+            WORDS[Fate.READ].hurts,
+            WORDS[Fate.READ].change,
+            frames=frames(*(mark for one in read for mark in (one.request, one.end))),
         )
     nearest = min(lost, key=lambda one: one.gap)
     if apart is not None and nearest.gap <= WIDE:
@@ -348,7 +364,8 @@ CHECKS: Final = (
         f"within {WIDE * 1000:g} ms: the race that no server wins. Inconclusive: none answered, or none "
         "after the close; or a wider gap in which the server waited for a processor",
         warns="requests are taken by the kernel and closed upon long after: the server decides early or "
-        "closes late. Of those that are evenly spread, any that is closed upon: its arrival set that off",
+        "closes late; or had been read. Of those that are evenly spread, any that is closed upon: its "
+        "arrival set that off",
         fails="a request is neither answered nor closed upon; or one long before the timeout is lost",
         informs="no idle timeout within --idle",
         source="RFC 9112, 9.5 and 9.3.1",

@@ -45,6 +45,9 @@ HANDLE: Final = (
     "handle the stop signal: close the listener, finish what is under way, close, and only then exit"
 )
 
+WITH_ITS_PROCESS: Final = 0.05
+"""Seconds from a FIN to the end of the last process within which that is what closed the connection."""
+
 HANGS: Final = "each deploy waits for the supervisor's SIGKILL"
 
 
@@ -101,19 +104,24 @@ async def _stop_with(stage: Stage, peer: Peer, kind: str, *, accepted: bool = Tr
             NOT_DEFERRED if stage.known.deferred else ACCEPT_ALL,
             measured,
         )
-    what = f"FIN{at(fin)} {seconds(between(told, fin))} after {signal}{perhaps_timed_out(seen, told)}, all "
-    what += f"processes gone after {seconds(gone.took)}"
+    what = f"FIN{at(fin)} {seconds(between(told, fin))} after {signal}{peer.unasked}"
+    what += f"{waited_for(seen, told, gone.took)}, all processes gone after {seconds(gone.took)}"
     return with_goodbye(Outcome(Verdict.PASS, what, measured=measured, frames=frames(fin)), peer)
 
 
-def perhaps_timed_out(seen: Seen, told: int) -> str:
-    """Of a FIN long after the signal, at `told` (ns): how long its connection had been silent by then."""
+def waited_for(seen: Seen, told: int, exit: float) -> str:
+    """Of a FIN long after the signal, at `told` (ns): what that may rest on.
+
+    exit  seconds from the signal to the end of the last process
+    """
     fin = seen.server_fin
-    last = seen.before(fin) if fin is not None else None
-    if fin is None or last is None or between(told, fin) < DELIBERATE:
+    if fin is None or between(told, fin) < DELIBERATE:
         return ""
-    silent = seconds(between(last, fin))
-    return f" ({silent} after the packet before it: perhaps only by a timeout of its own, see idle-timeout)"
+    if exit - between(told, fin) < WITH_ITS_PROCESS:
+        return " (only as its process ended)"
+    last = seen.last(by_client=True, before=fin)
+    silent = f"{seconds(between(last, fin))} after its client's last packet: " if last is not None else ""
+    return f" ({silent}a limit of the stop's, or of its own, see idle-timeout)"
 
 
 # ---- stop-in-flight
@@ -176,15 +184,17 @@ def _answered(stage: Stage, told: int, peer: Peer, asked: Asked, expected: Reply
     kind, ends = end_of(seen)
     measured: dict[str, Any] = {"reply": str(reply)}
     if not reply.complete or reply.status != expected.status:
-        how = "the connection is still open"
+        how, hurts = "the connection is still open", ""
         if end is not None:
             took = between(told, end)
             how = f"{kind} {soon(took)} after {stage.plan.stop.name}"
             measured["cut_off_seconds"] = round(took, 6)
-            if not reply.size and fate(seen, asked.request_begins) is Fate.READ:
-                how += f": {WORDS[Fate.READ].what}"
+            words = WORDS[fate(seen, asked.request_begins)]
+            if not reply.size and words is WORDS[Fate.READ]:
+                how += f": {words.what}"
+                hurts = words.hurts
         what = f"{reply} instead of {expected}, then {how}"
-        return Outcome(Verdict.FAIL, what, measured=measured, frames=frames(*ends))
+        return Outcome(Verdict.FAIL, what, hurts, measured=measured, frames=frames(*ends))
     if rst is not None and (fin is None or rst.time_ns < fin.time_ns):
         return Outcome(
             Verdict.FAIL,
@@ -281,7 +291,11 @@ def still_there(stage: Stage, gone: Departure) -> list[Outcome]:
     """The part of a server that was not gone in time; nothing where it was."""
     if gone.in_time:
         return []
-    return [Outcome(Verdict.FAIL, overstayed(stage, gone), HANGS, "leave when the last reply is out")]
+    return [
+        Outcome(
+            Verdict.FAIL, overstayed(stage, gone), HANGS, "leave when the last reply is out", part="its end"
+        )
+    ]
 
 
 CHECKS: Final = (
