@@ -374,3 +374,12 @@ def serve_slowly(connection):
 
 threads(socket.create_server(("127.0.0.1", PORT)), serve_slowly)
 """
+
+STOPS_ACCEPTING: Final = f"""{_COMMON}
+def leave(number, frame):  # in the thread that accepts: nobody else does, and the listener stays
+    time.sleep(1.5)
+    os._exit(0)
+
+signal.signal(signal.SIGTERM, leave)
+threads(socket.create_server(("127.0.0.1", PORT)), serve)
+"""

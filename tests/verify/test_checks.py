@@ -116,6 +116,13 @@ def test_a_signal_that_nobody_handles_is_the_cause(check: str) -> None:
     assert "handle the stop signal" in outcome.change
 
 
+def test_who_is_left_in_the_queue_was_never_accepted() -> None:
+    found = verified(python(servers.STOPS_ACCEPTING), "stop-new-connection")
+    assert found.verdicts == {"stop-new-connection": Verdict.FAIL}, found.said
+    what = found.results["stop-new-connection"].what
+    assert ": taken by the kernel, never accepted, and reset as the listener was closed (frames " in what
+
+
 # ---- client-reset
 
 

@@ -23,6 +23,9 @@ BEGUN: Final = 0.3
 LATE: Final = 3
 """How many connections are tried after that."""
 
+TAKEN_BY: Final = {True: "accepted", False: "taken by the kernel, never accepted,", None: "taken"}
+"""Who took a connection, by whether the server's program came to have it, where that was seen."""
+
 REPEATED: Final = (
     "a client may repeat it only if it is idempotent (RFC 9112, 9.3.1); a POST is an error for its user"
 )
@@ -42,6 +45,7 @@ async def stop_new_connection(stage: Stage) -> Outcome:
     told = stage.stop()
     await until(lambda: not find_listener(stage.kernel, stage.address[1]), BEGUN)
     late: list[tuple[Peer, Asked | None]] = []
+    accepted: dict[Peer, bool] = {}
     outlasting = under_way.request if under_way is not None and not under_way.request.rest else request
     for number in range(LATE):
         new = stage.peer()
@@ -49,22 +53,25 @@ async def stop_new_connection(stage: Stage) -> Outcome:
         answered = await new.connect() == "connected"
         late.append((new, await stage.asked(new, wish) if answered and wish is not None else None))
         await asyncio.sleep(BEGUN / LATE)
-    accepted = {peer for peer, _ in late if (row := peer.kernel) is not None and row.inode}
+        for peer, _ in late:
+            if (row := peer.kernel) is not None:
+                accepted[peer] = accepted.get(peer, False) or bool(row.inode)
     if busy is not None and under_way is not None and under_way.request.rest and not busy[0].ended:
         await busy[0].finish(busy[1])
     gone = await leave(stage, told, stage.peers)
     await stage.cut()
-    came = together(alike([_came_late(peer, asked, peer in accepted) for peer, asked in late]))
+    came = together(alike([_came_late(peer, asked, accepted.get(peer)) for peer, asked in late]))
     times = [between(told, peer.seen.connection.start_ns) for peer, _ in late if peer.seen.connection]
     when = f" {seconds(min(times))} to {seconds(max(times))} after {stage.plan.stop.name}" if times else ""
     came = replace(came, what=f"tried{when}: {came.what}", part="late clients")
     return together([came, *still_there(stage, gone)], attempts=LATE, **gone.measured)
 
 
-def _came_late(peer: Peer, asked: Asked | None, accepted: bool) -> Outcome:
+def _came_late(peer: Peer, asked: Asked | None, accepted: bool | None) -> Outcome:
     """A connection that was tried when the server had been told to stop.
 
-    accepted  the server's program had it a moment later, and not only its kernel
+    accepted  whether the server's program came to have it, and not only its kernel; None where it had ended
+              before it could be looked for
     """
     seen = peer.seen
     end, rst = seen.server_end, seen.server_rst
@@ -92,15 +99,14 @@ def _came_late(peer: Peer, asked: Asked | None, accepted: bool) -> Outcome:
     if reply.size:
         how += f", with {reply} for an answer"
     words = WORDS[fate(seen, asked.request_begins)] if asked is not None and not reply.size else Words("")
-    taken_by = "accepted and"
-    if end is not None and end == rst and not accepted:
-        taken_by, words = "taken by the kernel, never accepted, and", Words(" as the listener was closed")
-        how += words.what
+    if end is not None and end == rst and accepted is False:
+        words = Words("")
+        how += " as the listener was closed"
     elif words.what:
         how += f": {words.what}"
     return Outcome(
         Verdict.FAIL,
-        f"{taken_by} {how}",
+        f"{TAKEN_BY[accepted]} and {how}",
         words.hurts,
         measured={"dropped": True},
         frames=frames(*end_of(seen)[1]),
