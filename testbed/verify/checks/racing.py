@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from ..fate import WORDS, Fate, fate
+from ..fate import Fate, fate
 from ..outcome import Outcome, Verdict, seconds
 from ..peer import Asked, Peer
 from ..seen import Mark, at, between, frames
@@ -195,7 +195,7 @@ async def _ask_at(stage: Stage, peer: Peer, after: float) -> _Racer:
 class Try(NamedTuple):
     """What the wire shows of a request: what brought it, whether it was answered, and the close.
 
-    read     the server's program had taken it, and dropped it
+    read     the server's program has read it in the end, and dropped it
     goodbye  TLS's close_notify had come before it was sent: the FIN may wait for the client's own
     """
 
@@ -229,7 +229,7 @@ class _Lost(NamedTuple):
 
     excess    seconds from one to the other, beyond those for which the server waited for a processor
     forgiven  those
-    read      it had been read
+    read      it was read in the end
     """
 
     excess: float
@@ -292,6 +292,8 @@ def raced(
     if apart is not None:
         told += f", which is not always the same: one every {seconds(apart)}"
     counts = f"{answered} answered, {closed_before} after the close, {len(lost)} taken and closed upon"
+    if read := sum(one.read for one in lost):  # before the close or, lingering, after it: that is not seen
+        counts += f" ({read} without RST: read in the end)"
     if stuck:
         return Outcome(
             Verdict.FAIL,
@@ -319,15 +321,6 @@ def _closed_upon(lost: Sequence[_Lost], apart: float | None) -> Outcome | None:
             Verdict.WARN,
             f"up to {seconds(worst.gap)} after it came{at(worst.request, worst.end)}",
             frames=frames(worst.request, worst.end),
-        )
-    read = [one for one in lost if one.read]
-    if read:
-        return Outcome(
-            Verdict.WARN,
-            f"{len(read)} of these read (no RST), and dropped{at(read[0].request, read[0].end)}",
-            WORDS[Fate.READ].hurts,
-            WORDS[Fate.READ].change,
-            frames=frames(*(mark for one in read for mark in (one.request, one.end))),
         )
     nearest = min(lost, key=lambda one: one.gap)
     if apart is not None and nearest.gap <= WIDE:
@@ -364,8 +357,7 @@ CHECKS: Final = (
         f"within {WIDE * 1000:g} ms: the race that no server wins. Inconclusive: none answered, or none "
         "after the close; or a wider gap in which the server waited for a processor",
         warns="requests are taken by the kernel and closed upon long after: the server decides early or "
-        "closes late; or had been read. Of those that are evenly spread, any that is closed upon: its "
-        "arrival set that off",
+        "closes late. Of those that are evenly spread, any that is closed upon: its arrival set that off",
         fails="a request is neither answered nor closed upon; or one long before the timeout is lost",
         informs="no idle timeout within --idle",
         source="RFC 9112, 9.5 and 9.3.1",
