@@ -49,10 +49,10 @@ def project(pytester: pytest.Pytester, live: None) -> pytest.Pytester:
     return pytester
 
 
-def run(project: pytest.Pytester, test: str, *options: str) -> pytest.RunResult:
+def run(project: pytest.Pytester, test: str, *options: str, timeout: float = 100) -> pytest.RunResult:
     """pytest in that project, with this as its tests."""
     project.makepyfile(test_it=IMPORTS + textwrap.dedent(test))
-    return project.runpytest_subprocess(*OURS, *options, timeout=100)
+    return project.runpytest_subprocess(*OURS, *options, timeout=timeout)
 
 
 def kept(project: pytest.Pytester) -> list[str]:
@@ -271,11 +271,25 @@ def instances() -> set[str]:
     return {path.name for path in folder.glob("testbed-*")} if os.access(folder, os.R_OK) else set()
 
 
+def run_to_its_limit(project: pytest.Pytester, how: str, method: str) -> pytest.RunResult:
+    """A test that hangs, with a time limit.  Again where the limit was not heard: what a signal raises while
+    the event loop is in a callback goes to the loop's exception handler, and no further (asyncio.Handle)."""
+    for left in reversed(range(3)):
+        try:
+            options = ("--timeout=3", f"--timeout-method={method}")
+            return run(project, HANGS.format(how=how), *AUTO, *options, timeout=30)
+        except pytest.Pytester.TimeoutExpired:
+            if not left or method != "signal":
+                raise
+    raise AssertionError
+
+
+@pytest.mark.timeout(150)
 @pytest.mark.parametrize("how", ["await asyncio.sleep(1000)", "time.sleep(1000)"])
 @pytest.mark.parametrize("method", ["signal", "thread"])
 def test_a_time_limit_inside_a_lab(project: pytest.Pytester, mark: str, method: str, how: str) -> None:
     """By signal the test fails, with its ladder; by thread pytest itself is ended."""
-    result = run(project, HANGS.format(how=how), *AUTO, "--timeout=3", f"--timeout-method={method}")
+    result = run_to_its_limit(project, how, method)
     assert (project.path / "hanging").exists()
     nothing_left(mark)
     assert "Timeout" in result.stdout.str() + result.stderr.str()

@@ -39,9 +39,10 @@ WATCH: Final = 0.005
 PROBES: Final = 4
 """Clients by which it is found out when it fires."""
 
-WIDE: Final = 0.005
+WIDE: Final = 0.01
 """Seconds between taking a request and closing on it, beyond what the server waited for a processor, that
-are no race any more."""
+are no race any more.  A thread of Python's waits for 5 ms before it is given the interpreter
+(sys.getswitchinterval), which no processor knows of."""
 
 CONTROL: Final = 0.5
 """Seconds after a reply at which any connection that is kept is still good."""
